@@ -131,6 +131,31 @@ def moved(
     return booked(settled, change, positions)
 
 
+def filled_up(risk: containers.Risk, account: containers.Account) -> containers.Account:
+    """An account whose unsettled money has made good what its positions have lost; PROTOCOL.md 7.4."""
+    # Others chose what was closed. Left as money, what one leg of a hedge has won would pay for their debts, and what
+    # the other leg has lost would be its owner's deposit.
+    lost: list[int256] = [0] * 16
+    net: int256 = 0
+    for market in range(constants.MARKETS):
+        if account.positions[market] != containers.EMPTY:
+            held: containers.Position = encoding.unpack(account.positions[market])
+            lost[market] = held.cost - held.size * risk.price[market]
+            net = net + lost[market]
+    filled: int256 = min(account.older + account.fresh, net)
+    if filled <= 0:
+        return account
+    left: int256 = filled
+    positions: list[containers.Position] = account.positions.copy()
+    for market in range(constants.MARKETS):
+        part: int256 = min(lost[market], left)
+        if part > 0:
+            loser: containers.Position = encoding.unpack(positions[market])
+            positions[market] = encoding.pack(loser.size, loser.cost - part, loser.funding)
+            left = left - part
+    return booked(account, -filled, positions)
+
+
 def settle(risk: containers.Risk, account: containers.Account, now: int256) -> tuple[containers.Account, int256]:
     """An account with matured profit and paid funding, and the dust of the rounding; PROTOCOL.md 7.1."""
     today: containers.Account = matured(risk.debts, account, now)

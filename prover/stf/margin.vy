@@ -156,6 +156,33 @@ def moved(risk: containers.Risk, settled: containers.Account, market: int256, si
 
 @internal
 @pure
+def filled_up(risk: containers.Risk, account: containers.Account) -> containers.Account:
+    """An account whose unsettled money has made good what its positions have lost; PROTOCOL.md 7.4."""
+    # Others chose what was closed. Left as money, what one leg of a hedge has won would pay for their debts, and what
+    # the other leg has lost would be its owner's deposit.
+    lost: int256[16] = empty(int256[16])
+    net: int256 = 0
+    for market: int256 in range(constants.MARKETS):
+        if account.positions[market] != containers.EMPTY:
+            held: containers.Position = encoding.unpack(account.positions[market])
+            lost[market] = unsafe_sub(held.cost, unsafe_mul(held.size, risk.price[market]))
+            net = unsafe_add(net, lost[market])
+    filled: int256 = min(account.older + account.fresh, net)
+    if filled <= 0:
+        return account
+    left: int256 = filled
+    positions: uint256[16] = account.positions
+    for market: int256 in range(constants.MARKETS):
+        part: int256 = min(lost[market], left)
+        if part > 0:
+            loser: containers.Position = encoding.unpack(positions[market])
+            positions[market] = encoding.pack(loser.size, loser.cost - part, loser.funding)
+            left = left - part
+    return self.booked(account, -filled, positions)
+
+
+@internal
+@pure
 def settle(risk: containers.Risk, account: containers.Account, now: int256) -> (containers.Account, int256):
     """An account with matured profit and paid funding, and the dust of the rounding; PROTOCOL.md 7.1."""
     today: containers.Account = self.matured(risk.debts, account, now)

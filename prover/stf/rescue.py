@@ -568,6 +568,11 @@ def called(under: containers.Conditions, move: containers.Rescue, insurance: con
     return refused
 
 
+def gain(settled: containers.Account, equity: int256) -> int256:
+    """What of an account's equity has not settled, open or not; PROTOCOL.md 7.7."""
+    return max(equity - max(settled.settled, 0), 0)
+
+
 def check_counterparty(
     risk: containers.Risk, settled: containers.Account, market: int256, closed: int256, rest: int256
 ) -> tuple[int256, int256]:
@@ -580,25 +585,20 @@ def check_counterparty(
     # A debt keeps its position.
     if before < 0:
         return codes.INDEBTED, 0
-    # Nobody pays more for another's loss than what the lots that are taken have won.
+    # Nobody pays more for another's loss than what the lots that are taken have won, nor than all that has not settled.
     oracle: int256 = risk.price[market]
     profit: int256 = max(held.size * oracle - held.cost, 0)
-    borne: int256 = min(rest, profit * abs(closed) // abs(held.size))
+    won: int256 = min(profit * abs(closed) // abs(held.size), gain(settled, before))
     maintenance_after: int256 = (
         every.maintenance
         - margin.requirement(oracle, held.size, risk.maintenance_ppm[market])
         + margin.requirement(oracle, held.size + closed, risk.maintenance_ppm[market])
     )
-    # Closed at the oracle price, and bearing nothing of it, nobody loses anything.
-    if (
-        borne > 0
-        and before - borne < maintenance_after
-        and not margin.only_reduced(
-            held.size, held.size + closed, before, before - borne, every.maintenance, maintenance_after
-        )
-    ):
-        return codes.MARGIN, borne
-    return codes.OK, borne
+    # Nor than what leaves him above maintenance, or his equity over it as it is.
+    spare: int256 = max(
+        before - maintenance_after, before - margin.ceil_div(before * maintenance_after, every.maintenance)
+    )
+    return codes.OK, min(rest, min(won, spare))
 
 
 def deleverage(
@@ -647,7 +647,7 @@ def deleverage(
     return containers.Rescued(
         code=codes.OK,
         account=margin.moved(under.risk, settled, market, -closed, -quote - premium, 0),
-        other=margin.moved(under.risk, bearing, market, closed, quote + borne, 0),
+        other=margin.filled_up(under.risk, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)),
         insurance=margin.booked(paying, -paid_out, paying.positions),
         slot=unused,
         fee=0,
@@ -701,7 +701,7 @@ def reduce(
     return containers.Rescued(
         code=codes.OK,
         account=reduced,
-        other=margin.moved(under.risk, bearing, market, closed, quote + borne, 0),
+        other=margin.filled_up(under.risk, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)),
         insurance=reduced,
         slot=refused.slot,
         fee=0,
@@ -768,10 +768,46 @@ def unwind(
     )
 
 
+def has_waited(under: containers.Conditions) -> bool:
+    """Whether a head is so old that a tick is judged as a whole; PROTOCOL.md 8.15."""
+    return under.clock.now > under.entered_at + constants.HEAD_PATIENCE
+
+
+def before(under: containers.Conditions) -> containers.Risk:
+    """The prices of the tick before the last; PROTOCOL.md 8.15."""
+    price: list[int256] = under.risk.price.copy()
+    for market in range(constants.MARKETS):
+        if under.previous[market] != 0:
+            price[market] = under.previous[market]
+    return containers.Risk(
+        price=price,
+        funding_index=under.risk.funding_index,
+        initial_ppm=under.risk.initial_ppm,
+        maintenance_ppm=under.risk.maintenance_ppm,
+        debts=under.risk.debts,
+    )
+
+
 def waits(under: containers.Conditions, settled: containers.Account) -> bool:
     """Whether one of two prices alone is to blame, and another may still come; PROTOCOL.md 8.15."""
+    # Legs that move as one are above zero at the better of two prices and below it at the worse one, at every tick that
+    # moves. Who has waited for so long is judged at each of the two ticks by itself.
+    if has_waited(under):
+        return margin.equity(under.risk, settled) >= 0 or margin.equity(before(under), settled) >= 0
     better: containers.Risk = judged_at(True, under.risk, under.previous, settled)
     return margin.equity(better, settled) >= 0
+
+
+def closed_at(under: containers.Conditions, settled: containers.Account) -> containers.Risk:
+    """The prices at which a head's account is closed; PROTOCOL.md 8.15."""
+    # Whoever closes picks the moment, an operator even the ticks: he gets the worse of the last two prices, unless he
+    # has waited, is above zero at either tick and below it at the worse prices alone.
+    worse: containers.Risk = judged_at(False, under.risk, under.previous, settled)
+    if not has_waited(under) or margin.equity(worse, settled) >= 0:
+        return worse
+    if margin.equity(under.risk, settled) < 0 or margin.equity(before(under), settled) < 0:
+        return worse
+    return under.risk
 
 
 def is_over(under: containers.Conditions) -> bool:
@@ -839,7 +875,7 @@ def against(
     # Whoever closes bears of it what these lots have won, the fund pays what it may, unsettled money the rest: what is
     # owed without a position no rescue would find.
     borne: int256 = max(min(missing, most), 0)
-    taken.other = margin.moved(under.risk, bearing, market, closed, quote - missing, 0)
+    taken.other = margin.filled_up(under.risk, margin.moved(under.risk, bearing, market, closed, quote - missing, 0))
     taken.growth = interest_growth(held.size, closed)
     if missing > borne:
         paying: containers.Account = step.insurance
@@ -878,8 +914,7 @@ def close(
         step.dust = dust
         return step
     lots: int256 = min(move.lots, abs(old.size))
-    # Whoever closes picks the moment, an operator even the ticks: he gets the worse of the last two prices.
-    judged: containers.Risk = judged_at(False, under.risk, under.previous, settled)
+    judged: containers.Risk = closed_at(under, settled)
     step.code = check_close(under, judged, settled, market, lots)
     if step.code != codes.OK:
         return step
@@ -901,11 +936,12 @@ def close(
     else:
         won: int256 = (old.size * judged.price[market] - old.cost) * lots // abs(old.size)
         borne: int256 = 0
-        step, borne = against(under, step, market, closed, quote, min(won, spare) - discount)
+        most: int256 = min(min(won, spare), gain(settled, margin.equity(judged, settled))) - discount
+        step, borne = against(under, step, market, closed, quote, most)
         quote = quote - borne
     if step.code != codes.OK:
         return step
-    step.account = margin.moved(under.risk, settled, market, -closed, -quote, 0)
+    step.account = margin.filled_up(under.risk, margin.moved(under.risk, settled, market, -closed, -quote, 0))
     step.growth = step.growth + interest_growth(old.size, -closed)
     step.dust = step.dust + dust
     return step

@@ -270,7 +270,11 @@ class Committing:
 
     def rescue_code(self, tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
         """The law's code for a rescue on top of everything sequenced; nothing changes."""
-        return decide_rescue(self.chunk.open(self.now), tag, move, maker or NO_ORDER).code
+        return self.decided(tag, move, maker).code
+
+    def decided(self, tag: int, move: containers.Rescue, maker: containers.Order | None) -> containers.Rescued:
+        """The same, with all that it comes to."""
+        return decide_rescue(self.chunk.open(self.now), tag, move, maker or NO_ORDER)
 
     def rescue(
         self, tag: int, move: containers.Rescue, maker: containers.Order | None

@@ -218,18 +218,24 @@ class Liquidator:
         for market, held in open_legs:
             borne = self._borne(settled, market, held)
             # The same whoever bears it: no crowd of hopeless accounts is worth a look at everybody.
-            if borne <= self._opposite(market, held).bears and self._deleverage_some(index, market, held, borne):
+            if borne <= self._opposite(market, held).bears and self._deleverage_some(index, market, held, borne, True):
                 return True
         # What nobody has won is paid by unsettled money, whoever gives up his position for nothing.
-        return any(self._deleverage_some(index, market, held, 0) for market, held in open_legs)
+        return any(self._deleverage_some(index, market, held, 0, False) for market, held in open_legs)
 
-    def _deleverage_some(self, index: int, market: int, held: int, borne: int) -> bool:
+    def _deleverage_some(self, index: int, market: int, held: int, borne: int, is_paid: bool) -> bool:
+        """Against one of those who may bear so much for a lot; is_paid: as few lots as leave nothing owed."""
         for other in self._opposite(market, held).asked(abs(held), borne):
             move = self._against(index, market, held, other)
-            lots = self._most(constants.DELEVERAGE, move, None, codes.MARGIN)
+            lots = most_lots(partial(self._paid, move), move.lots, codes.TOO_MANY_LOTS) if is_paid else move.lots
             if lots and self._carry_out(constants.DELEVERAGE, _of(move, lots), None) == codes.OK:
                 return True
         return False
+
+    def _paid(self, move: containers.Rescue, lots: int) -> int:
+        """The law's code for deleveraging so many lots, too many where they leave more owed than roundings."""
+        decided = self._committing.decided(constants.DELEVERAGE, _of(move, lots), None)
+        return codes.TOO_MANY_LOTS if decided.debt > lots else decided.code
 
     def _borne(self, settled: containers.Account, market: int, held: int) -> int:
         """What somebody would bear of one lot's loss after the fund has paid what it may; micro-dollars."""
@@ -322,8 +328,10 @@ class Liquidator:
         # Of all markets only those that are held: a step on another closes nothing while one of them is left.
         held = [market for market, size in enumerate(sizes) if size]
         markets = (held or [0]) if every else [globals.head_market]
-        # The largest first; one that is gone is stepped on once, which ends the entry.
-        for market in sorted(markets, key=lambda market: -abs(sizes[market]) * globals.risk.price[market]):
+        # The largest first; one that is gone is stepped on once, which ends the entry. Of legs that move as one, once
+        # they have waited, those that the last tick was good for: else the others would have to wait alone.
+        waited = self._now > globals.head_time + constants.HEAD_PATIENCE
+        for market in sorted(markets, key=partial(_place, globals, sizes, waited)):
             lots = abs(sizes[market]) if every else min(abs(sizes[market]), globals.head_lots)
             if market >= globals.market_count:
                 continue
@@ -378,6 +386,13 @@ class Liquidator:
             if case.account >= constants.RESERVED_ACCOUNTS:
                 self.effects += committing.drop_uncovered(case.account)
         return code
+
+
+def _place(globals: containers.Globals, sizes: list[int], waited: bool, market: int) -> tuple[bool, int]:
+    """Where a market stands among those that a head is closed in."""
+    price, previous = globals.risk.price[market], globals.markets[market].previous_price
+    gained = previous != 0 and sizes[market] * (price - previous) > 0
+    return not (waited and gained), -abs(sizes[market]) * price
 
 
 def _of(move: containers.Rescue, lots: int) -> containers.Rescue:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from prover.standing import counted_by_rescue, judged_by_rescue
-from prover.stf import constants, containers, encoding, margin
+from prover.stf import constants, containers, encoding, margin, rescue
 
 _COUNTERPARTIES_TRIED: Final = 32
 
@@ -84,8 +84,8 @@ def stand(
     settled, _ = margin.settle(globals.risk, account, now_ms)
     now = counted_by_rescue(globals.risk, settled)
     freed = margin.requirement(price, held.size, ppm) - margin.requirement(price, abs(held.size) - 1, ppm)
-    # As PROTOCOL.md 8.13, check 8: what the lot has won, and what leaves the account healthy or only reduced.
-    spare = max(now.room + freed, now.equity * freed // max(now.maintenance, 1))
+    # As PROTOCOL.md 8.13: what the lot has won, what has not settled, and what leaves the account healthy or reduced.
+    spare = min(max(now.room + freed, now.equity * freed // max(now.maintenance, 1)), rescue.gain(settled, now.equity))
     return Stand(
         size=abs(held.size),
         score=score(profit, held.cost, now.notional, now.equity),

@@ -12,18 +12,12 @@ from prover.stf import constants, containers
 from tests.attacks.stage import (
     ATTACKER,
     BITCOIN,
-    BTC,
     ETH,
     POOL,
-    SOL,
-    STEP,
     VICTIM,
-    forced,
     held,
     rescue,
-    size_of,
     stage,
-    value,
 )
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, OWNERS, account, position
@@ -84,77 +78,3 @@ class TestSink:
         assert venue.run(state, rescue(constants.DELEVERAGE, other=ATTACKER)).codes == (c.OK,)
         assert conservation(state).sound
         assert state.globals.pool.owed > (HOLE - 1) * DOLLAR
-
-
-class TestHedge:
-    """A stranger has won with one position what another has lost: he has his deposit, and it pays for a debtor.
-
-    The attacker's winner has realised his profit, and nothing of it is taken.
-    """
-
-    DEPOSIT, WON = 10_000, 10_000
-
-    def state(self, hole: int) -> State:
-        hedge = {
-            0: position(BITCOIN, BITCOIN * BTC - self.WON * DOLLAR),
-            1: position(-2 * BITCOIN, -2 * BITCOIN * ETH + self.WON * DOLLAR),
-        }
-        opposite = {1: position(2 * BITCOIN, 2 * BITCOIN * ETH - self.WON * DOLLAR)}
-        rows = {
-            VICTIM: account(OWNERS[4], self.DEPOSIT * DOLLAR, hedge),
-            ATTACKER: held(-BITCOIN, -hole, owner=OWNERS[2]),
-            SINK: account(OWNERS[3], 0, opposite),
-        }
-        return stage(NOBODY_ELSE | rows | won(), pool=unsettled())
-
-    @pytest.mark.parametrize(("hole", "code"), [(1_000, c.OK), (8_000, c.OK), (9_500, c.MARGIN)])
-    def test_who_is_deleveraged_pays_from_his_deposit(self, hole: int, code: int) -> None:
-        state = self.state(hole)
-        assert value(state.account(VICTIM)) == self.DEPOSIT * DOLLAR
-        move = rescue(constants.DELEVERAGE, account=ATTACKER, other=VICTIM)
-        assert venue.run(state, move).codes == (code,)
-        assert value(state.account(VICTIM)) == (self.DEPOSIT - hole * (code == c.OK)) * DOLLAR
-        assert (state.globals.pool.receivable, state.globals.pool.owed) == (0, 0)
-        assert conservation(state).sound
-
-    def test_who_leaves_at_his_limit_pays_as_well(self) -> None:
-        state = self.state(HOLE)
-        close = forced(constants.FORCED_CLOSE, sender=OWNERS[4], amount=BITCOIN, limit=BTC)
-        assert venue.run(state, close, rescue(constants.CLOSE_STEP, other=ATTACKER)).codes == (c.OK, c.OK)
-        assert size_of(state.account(VICTIM)) == 0
-        assert value(state.account(VICTIM)) == (self.DEPOSIT - HOLE) * DOLLAR
-        assert state.globals.pool.receivable == 0
-
-    def test_who_won_and_did_not_hedge_keeps_his_deposit(self) -> None:
-        rich = held(BITCOIN, self.DEPOSIT, entry=BTC - self.WON * DOLLAR // BITCOIN, owner=OWNERS[4])
-        for hole in (8_000, 20_000):
-            state = stage(NOBODY_ELSE | {VICTIM: rich, ATTACKER: held(-BITCOIN, -hole)} | won(), pool=unsettled())
-            move = rescue(constants.DELEVERAGE, account=ATTACKER, other=VICTIM)
-            assert venue.run(state, move).codes == (c.OK,)
-            assert value(state.account(VICTIM)) == (self.DEPOSIT + self.WON - min(hole, self.WON)) * DOLLAR
-
-
-class TestFlicker:
-    """Whoever leaves has a dollar, and two legs that move as one: of the last two prices one says less than nothing.
-
-    Nobody deleverages him, since he is not below zero, and no fund takes him.
-    """
-
-    MOVES = (rescue(constants.CLOSE_STEP), rescue(constants.DELEVERAGE), rescue(constants.TAKE_OVER, 1))
-
-    def test_each_tick_that_moves_keeps_the_head_and_one_that_does_not_ends_it(self) -> None:
-        # Two bitcoin's lots of a market at half the price move as one bitcoin does.
-        legs = {0: position(BITCOIN, BITCOIN * BTC), 1: position(-2 * BITCOIN, -2 * BITCOIN * ETH)}
-        state = stage({VICTIM: account(OWNERS[1], DOLLAR, legs)})
-        assert venue.run(state, forced(constants.LEAVE)).codes == (c.OK,)
-        now = state.globals.tick_time
-        for up in (20, 40, 20, 0, -20, 0, 20):
-            now += STEP
-            tick = venue.tick(now, [BTC + up, (BTC + up) // 2, SOL], [0])
-            codes = venue.run(state, tick, *self.MOVES, timestamp=now).codes
-            assert codes == (c.OK, c.UNSTEADY, c.HEALTHY, c.FUND_LIMIT)
-            assert (state.commitment.queue_count, state.commitment.queue_taken) == (0, 1)
-        still = venue.tick(now + STEP, [BTC + 20, (BTC + 20) // 2, SOL], [0])
-        steps = rescue(constants.CLOSE_STEP), rescue(constants.CLOSE_STEP, 2 * BITCOIN, market=1)
-        assert venue.run(state, still, *steps, timestamp=now + STEP).codes == (c.OK,) * 3
-        assert state.commitment.queue_count == 1

@@ -22,6 +22,7 @@ from tests.attacks.stage import (
     VICTIM,
     ask,
     bid,
+    ceil,
     debts,
     forced,
     forced_rescue,
@@ -636,7 +637,7 @@ class TestH2Deleverage:
 
     @pytest.mark.parametrize("won", [-5, 0, 1, 999])
     def test_off_somebody_pays_more_than_he_has_won(self, monkeypatch: pytest.MonkeyPatch, won: int) -> None:
-        rule_off(monkeypatch, rescue, "min(rest, profit * abs(closed) // abs(held.size))", "rest")
+        rule_off(monkeypatch, rescue, "min(rest, min(won, spare))", "rest")
         chunk = python_chunk(self.state(won), self.deleverage)
 
         assert chunk.operation_codes == [c.OK]
@@ -691,7 +692,7 @@ class TestH2Deleverage:
         assert value(enough.account(ATTACKER)) == (10_000 + won) * DOLLAR
 
     def test_off_a_debtor_loses_what_his_debt_stands_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "    if before < 0:\n        return codes.INDEBTED, 0\n")
+        rule_off(monkeypatch, rescue, "return codes.INDEBTED, 0", "return codes.OK, 0")
         chunk = python_chunk(self.state(-10_001, fund=4_000), self.deleverage)
 
         assert chunk.operation_codes == [c.OK]
@@ -713,19 +714,31 @@ class TestH2Deleverage:
         assert_refused(self.state(hole=-dollars), self.deleverage, code=c.HEALTHY)
 
     def test_off_the_winner_is_left_below_maintenance(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "return codes.MARGIN, borne", "return codes.OK, borne")
+        rule_off(monkeypatch, rescue, "min(rest, min(won, spare))", "min(rest, won)")
         chunk = python_chunk(self.indebted(), self.deleverage)
 
         assert chunk.operation_codes == [c.OK]
-        assert debts([row_of(chunk, ATTACKER)], BTC) == 900 * DOLLAR
+        assert value(row_of(chunk, ATTACKER)) == 0
 
-    def test_on_the_winner_stays_above_maintenance(self) -> None:
-        assert_refused(self.indebted(), self.deleverage, code=c.MARGIN)
+    def test_on_the_winner_keeps_his_equity_over_maintenance(self) -> None:
+        # He bears an eleventh less than all that he has: so much of what he requires stands elsewhere.
+        state = self.indebted()
+        assert venue.run(state, self.deleverage).codes == (c.OK,)
+        assert value(state.account(ATTACKER)) == ceil(100 * DOLLAR, 11)
+        pool = state.globals.pool
+        assert pool.receivable + pool.owed == self.HOLE * DOLLAR - 100 * DOLLAR * 10 // 11
+        assert conservation(state).sound
 
-    def indebted(self) -> State:
-        """A winner of 5,000 dollars who has lost all but a hundred of them elsewhere."""
-        legs = {0: position(-BITCOIN, -BITCOIN * BTC - 5_000 * DOLLAR), 1: position(1_000, 1_000 * ETH)}
-        winner = account(OWNERS[2], -4_900 * DOLLAR, legs)
+    @pytest.mark.parametrize(("equity", "left"), [(792, 72), (1_000, 72), (2_000, 1_000)])
+    def test_on_the_winner_stays_above_maintenance(self, equity: int, left: int) -> None:
+        state = self.indebted(equity)
+        assert venue.run(state, self.deleverage).codes == (c.OK,)
+        assert value(state.account(ATTACKER)) == left * DOLLAR
+
+    def indebted(self, equity: int = 100) -> State:
+        """A winner of 5,000 dollars who has lost all but a hundred of them elsewhere; 72 of 792 are required there."""
+        legs = {0: position(-BITCOIN, -BITCOIN * BTC - 5_000 * DOLLAR), 1: position(20_000, 20_000 * ETH)}
+        winner = account(OWNERS[2], (equity - 5_000) * DOLLAR, legs)
         return stage({VICTIM: held(BITCOIN, -self.HOLE), ATTACKER: winner})
 
     def test_on_the_other_side_is_the_other_side(self) -> None:

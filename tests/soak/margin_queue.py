@@ -166,15 +166,16 @@ class Queue(Rescues):
             # To his zero price, once he has what the price gives him: the leaver, then the fund, then whoever has won.
             gained = closed * self.prices[market] - quote
             missing = max(self.premium(opposite, market, -closed) - gained, 0)
-            borne = max(min(missing, won - discount, spare - discount), 0)
+            most = min(won, spare, self.unsettled_gain(number, was.equity))
+            borne = max(min(missing, most - discount), 0)
             paid = min(missing - borne, self.payable(market, fund))
         self.accepted["close_by_counterparty"] += not is_fund and not is_debtor
         self.accepted["close_by_debtor"] += is_debtor
         self.accepted["debtor_unpaid"] += missing > borne
         held = opposite.positions[market]
         turned_over = max(abs(held.size + closed) - abs(held.size), 0) * self.prices[market]
-        self._moved(number, market, -closed, borne - quote, 0, leaves)
-        self._moved(move.other, market, closed, quote - missing, 0)
+        self._moved(number, market, -closed, borne - quote, 0, leaves, chosen=True)
+        self._moved(move.other, market, closed, quote - missing, 0, chosen=not is_fund)
         now = self.read(self.ledger.account(move.other), self.prices)
         if is_fund:
             self._taken(market, turned_over, 0, fund)

@@ -301,16 +301,23 @@ class Rescues(Readings):
         premium = max(self.premium(before, market, closed), 0)
         paid = min(premium, self.payable(market, paying))
         profit = max(held.size * oracle - held.cost, 0)
-        borne = min(premium - paid, profit * lots // abs(held.size))
+        bore = self.read(other, self.prices)
+        after = self.maintenance_after(other, market, -closed, self.prices)
+        spare = max(bore.equity - after, bore.equity - ceil(bore.equity * after, bore.maintenance))
+        won = min(profit * lots // abs(held.size), self.unsettled_gain(move.other, bore.equity))
+        borne = min(premium - paid, won, spare)
         self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
-        self._moved(move.other, market, closed, closed * oracle + borne, 0)
+        self._moved(move.other, market, closed, closed * oracle + borne, 0, chosen=True)
         # The fund pays first, and all that it may.
         self._moved(insurance, market, 0, 0, paid)
         self.claim(self.read(other, self.prices).equity >= 0, "counterparty", f"account {move.other} owes")
         self._zero_price(move.account)
-        bore, bears = self.read(other, self.prices), self.read(self.ledger.account(move.other), self.prices)
+        bears = self.read(self.ledger.account(move.other), self.prices)
         kept = bears.equity >= bears.maintenance or bears.equity * bore.maintenance >= bore.equity * bears.maintenance
         self.claim(borne == 0 or kept, "counterparty", f"{bore} -> {bears}")
+        settled = self.ages[move.other].at(self.epoch)[0]
+        self.claim(borne == 0 or bears.equity >= settled, "settled money", f"{bears} of {settled}")
+        self.accepted["bore_less_than_won"] += won < profit * lots // abs(held.size)
         self._capped(market, 0, paid, paying)
         after = self.read(self.ledger.account(insurance), self.prices)
         self.claim(paid == 0 or after.equity >= after.initial, "fund below its requirement", f"{after}")
@@ -333,7 +340,7 @@ class Rescues(Readings):
         quote = sign(size) * lots * self.prices[market]
         debt = max(self.premium(fund, market, sign(size) * lots), 0)
         self._moved(insurance, market, -sign(size) * lots, -quote - debt, 0)
-        self._moved(move.other, market, sign(size) * lots, quote, 0)
+        self._moved(move.other, market, sign(size) * lots, quote, 0, chosen=True)
         if debt > 0:
             self._collect(debt)
         self.accepted["fund_reduced"] += 1

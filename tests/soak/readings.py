@@ -3,6 +3,7 @@
 Nothing here calls the law's own checks.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
@@ -377,10 +378,13 @@ class Readings:
         ages.book(-fee, self.epoch)
         return ages, fee
 
-    def _moved(self, number: int, market: int, size: int, quote: int, fee: int, leaves: bool = False) -> None:
+    def _moved(
+        self, number: int, market: int, size: int, quote: int, fee: int, leaves: bool = False, chosen: bool = False
+    ) -> None:
         """A party of a fill or rescue pays funding, then the fee, and what a full close realises; nothing else.
 
-        leaves: what may leave is paid out after that.
+        chosen: by others, so that what has not settled makes good what positions have lost. leaves: what may leave is
+        paid out after that.
         """
         before, row = self.step.before[number], self.ledger.account(number)
         epoch = self.epoch
@@ -388,6 +392,13 @@ class Readings:
         old = before.positions[market]
         expected = (old.size + size, old.cost + quote, self.index[market]) if old.size + size else (0, 0, 0)
         ages.book(-fee - (0 if expected[0] else old.cost + quote), epoch)
+        costs = [position.cost for position in before.positions]
+        costs[market] = expected[1]
+        if chosen:
+            lots = [position.size for position in before.positions]
+            lots[market] = expected[0]
+            self._make_good(ages, lots, costs)
+            expected = (expected[0], costs[market], expected[2])
         if leaves:
             ages.settled -= self._leaver_paid(number, ages)
         position = row.positions[market]
@@ -396,17 +407,39 @@ class Readings:
             "position",
             f"account {number} market {market}: {position} not {expected}",
         )
-        self._others_stay(number, market)
+        self._others_stay(number, market, costs)
         self._aged(number, True)
 
-    def _others_stay(self, number: int, market: int) -> None:
+    def _make_good(self, ages: Ages, lots: list[int], costs: list[int]) -> None:
+        """Moves unsettled money into positions at a loss, market by market, as far as all of them have lost."""
+        won = [size * price - cost for size, price, cost in zip(lots, self.prices, costs, strict=False)]
+        won = [0 if market in self.over else value for market, value in enumerate(won)]
+        left = min(ages.total - ages.at(self.epoch)[0], -sum(won))
+        if left <= 0:
+            return
+        self.accepted["made_good"] += 1
+        ages.book(-left, self.epoch)
+        for market, value in enumerate(won):
+            part = min(left, max(-value, 0))
+            costs[market] -= part
+            left -= part
+
+    def unsettled_gain(self, number: int, equity: int) -> int:
+        """What of an account's equity has not settled: all that it may bear of another's loss."""
+        kept = copy.deepcopy(self.ages.setdefault(number, Ages()))
+        settled = self._touch(number).at(self.epoch)[0]
+        self.ages[number] = kept
+        return max(equity - max(settled, 0), 0)
+
+    def _others_stay(self, number: int, market: int, costs: Sequence[int] = ()) -> None:
         before, row = self.step.before[number], self.ledger.account(number)
+        costs = costs or [position.cost for position in before.positions]
         for other in range(self.market_count):
             if other in self.over:
                 self.claim(row.positions[other] == containers.EMPTY, "folded", f"account {number} market {other}")
             elif other != market:
                 same = row.positions[other].size == before.positions[other].size
-                same = same and row.positions[other].cost == before.positions[other].cost
+                same = same and row.positions[other].cost == costs[other]
                 self.claim(same, "position", f"account {number} market {other} moved")
 
     def _aged(self, number: int, was_settled: bool) -> None:

@@ -113,12 +113,14 @@ class Dense:
         leaving: bool = False,
         debtors: bool = False,
         over: bool = False,
+        waited: bool = False,
         fund: int = 2**70,
     ) -> None:
         """`sick_ppm`: equity over maintenance of every second account, whose neighbour has won what it lost.
 
         `leaving`: the first account's leave is under way, against everybody else, since the funds have taken all that
-        they may; with `debtors` they are all below zero. `over`: every market is.
+        they may; with `debtors` they are all below zero, and with `waited` it is so old, and so near zero, that each
+        tick is judged by itself. `over`: every market is.
         """
         self.rng = rng
         self.market_count = constants.MARKETS
@@ -156,17 +158,20 @@ class Dense:
         self.sick_ppm = sick_ppm
         self.leaving = leaving
         self.debtors = debtors
+        self.waited = waited
         globals.streak = constants.STEADY_TICKS
         if leaving:
             globals.head_account, globals.head_market = self.indices[0], constants.MARKETS
-            globals.head_time = venue.NOW - 1
-        for market in globals.markets:
+            globals.head_time = venue.NOW - 1 - waited * constants.HEAD_PATIENCE
+        for number, market in enumerate(globals.markets):
+            # Half of them fell as far as the others rose.
+            market.previous_price += waited * (1_111 if number % 2 else -1_111)
             market.fund = fund
             market.turned_over = 2**100 if leaving else 0
             market.status = constants.MARKET_SETTLED if over else market.status
         globals.next_account = 2**24 - 2**10
         # Chance and withdrawals stand in the globals alone.
-        world = (accounts, positions, tuple(self.slot_numbers), poor, sick_ppm, leaving, debtors, fund)
+        world = (accounts, positions, tuple(self.slot_numbers), poor, sick_ppm, leaving, debtors, waited, fund)
         leaves = _LEAVES.get(world)
         if leaves is None:
             # Worlds come in runs of the same one.
@@ -223,8 +228,9 @@ class Dense:
         held = self.held(positions, collateral, number)
         # A poor account is below its initial requirement and above zero: it may only reduce.
         ages: dict[str, Any] = {
-            "older": 0x1111_1111,
-            "fresh": 0x1111_1111,
+            # Enough to make good what every position has lost, and more.
+            "older": 0x1111_1111_1111,
+            "fresh": 0x1111_1111_1111,
             "epoch": venue.EPOCH - 1,
             "factor": 1 << 69 | 2**64 - 1,
             "initial_ppm": 20_001,
@@ -232,6 +238,8 @@ class Dense:
         }
         if self.sick_ppm is not None and number < SICK:
             return self.pair(number, held, ages)
+        if self.waited and number == 0:
+            return self.worth(venue.account(self.owner, 0, held, **ages), abs(held[0].size) * 1_111)
         if number == RICH:
             return venue.account(self.owner, collateral << 20, held, **ages)
         if self.debtors and number:
@@ -244,15 +252,19 @@ class Dense:
         price, funding = self.globals.risk.price[market], held[market].funding
         size = abs(held[market].size) * 5 // 4
         if number % 2:
-            held[market] = venue.position(-size, -size * price - 10**12, funding)
+            held[market] = venue.position(-size, -size * price - 10**10, funding)
             return venue.account(self.owner, 10**16, held, **ages)
         held[market] = venue.position(size, size * price, funding)
         row = venue.account(self.owner, 0, held, **ages)
         settled, _ = margin.settle(self.globals.risk, row, venue.NOW)
-        every = margin.sums(self.globals.risk, settled, constants.MARKETS)
         assert self.sick_ppm is not None
-        equity = every.maintenance * self.sick_ppm // constants.PPM
-        return msgspec.structs.replace(row, settled=equity - every.value - margin.collateral(settled))
+        maintenance = margin.sums(self.globals.risk, settled, constants.MARKETS).maintenance
+        return self.worth(row, maintenance * self.sick_ppm // constants.PPM)
+
+    def worth(self, row: containers.Account, equity: int) -> containers.Account:
+        """An account of nothing that has settled, with as much of it as leaves so much equity."""
+        settled, _ = margin.settle(self.globals.risk, row, venue.NOW)
+        return msgspec.structs.replace(row, settled=equity - margin.equity(self.globals.risk, settled))
 
     def rescue(self, tag: int, place: int, number: int) -> bytes:
         """A rescue of the `number`th pair; `place`: of the maker's order in the chunk."""
@@ -467,15 +479,18 @@ def kinds() -> dict[int, dict[str, int]]:
             )
         },
         constants.CLOSE_STEP: {
-            "cold": slope(lambda d, n: [d.step(i) for i in range(n)], 2, 14, leaving=True, fund=0),
+            "cold": slope(lambda d, n: [d.step(i) for i in range(n)], 2, 12, leaving=True, fund=0),
             "alone": slope(lambda d, n: [d.step(i) for i in range(n)], 0, 1, leaving=True, fund=0),
             **{
                 f"{name}, {fund} of the fund": slope(
                     lambda d, n: [d.step(i) for i in range(n)], low, high, leaving=True, debtors=True, fund=fund
                 )
-                for name, low, high in (("cold, debtors", 2, 14), ("alone, a debtor", 0, 1))
+                for name, low, high in (("cold, debtors", 2, 12), ("alone, a debtor", 0, 1))
                 for fund in INDEBTED_FUNDS
             },
+            "alone, a debtor, waited": slope(
+                lambda d, n: [d.step(i) for i in range(n)], 0, 1, leaving=True, debtors=True, waited=True, fund=0
+            ),
         },
         constants.FORCED_RESCUE: {
             **{

@@ -219,7 +219,6 @@ _REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.TOO_MANY_LOTS,
         c.NO_OPPOSITE,
         c.INDEBTED,
-        c.MARGIN,
         c.OK,
     ),
     constants.UNWIND: (

@@ -9,10 +9,10 @@ export const SHIPPED = {
     "creationBytes": 26881
   },
   "FraudReferee": {
-    "runtimeHash": "0x6973433025557f05d2ba82fbc5338e069a6989e76bdeb84201ccee42a39658ba",
+    "runtimeHash": "0x5c18e305c9749ae636acbe0d20e200bd0004e4813eacd69e557ba736f53a57af",
     "runtimeBytes": 24098,
     "immutableBytes": 128,
-    "creationHash": "0xb016b37a301412f10471c0be46e8d92b897aa2e354f627da293f25e57e75d72c",
+    "creationHash": "0xeb728ae8a29a98fa99dfca8887cbd61422d3c135a3fe24f416f77f01d2e01024",
     "creationBytes": 24256
   },
   "Trading": {
@@ -37,11 +37,11 @@ export const SHIPPED = {
     "creationBytes": 9440
   },
   "Rescue": {
-    "runtimeHash": "0xe5e8fda78a6617869c3cff1aad8044a959dd4894718356962ae21f6771ac1f2d",
-    "runtimeBytes": 23148,
+    "runtimeHash": "0xeffca31dee30ae7fe9beaf24755241794bf451b51cfbebd4f35d515688ec7413",
+    "runtimeBytes": 24489,
     "immutableBytes": 0,
-    "creationHash": "0xabae597f53b6e51fe7e3920bf53e644f76421ae60f976e8b74385b14c7ea7011",
-    "creationBytes": 23165
+    "creationHash": "0x372ca55f02e19c5e9a968e330a75669116e83f2d5d235e88606ea4d93f6aaad7",
+    "creationBytes": 24506
   }
 };
 

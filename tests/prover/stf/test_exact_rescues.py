@@ -12,7 +12,7 @@ import pytest
 from prover.signing import operations
 from prover.state.state import State
 from prover.stf import codes as c
-from prover.stf import constants, containers, margin
+from prover.stf import constants, containers, encoding, margin
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, EPOCH, KEYS, NOW, OWNERS, account, position
 
@@ -110,11 +110,13 @@ class Stages:
         """The state before."""
         return venue.build_state(self.globals, self.rows, **fields)
 
-    def run(self) -> None:
-        """Both twins, and the codes."""
+    def run(self) -> State:
+        """Both twins, and the codes; the state afterwards."""
         expected = [c.OK] * len(self.orders) + [code for _, code in self.rescues]
-        codes = venue.run(self.state(), *self.orders, *(each for each, _ in self.rescues)).codes
+        state = self.state()
+        codes = venue.run(state, *self.orders, *(each for each, _ in self.rescues)).codes
         assert list(codes) == expected
+        return state
 
 
 TAKE: Final = constants.TAKE_OVER
@@ -290,35 +292,67 @@ DELEVERAGE: Final = constants.DELEVERAGE
 def test_who_is_deleveraged_bears_exactly_what_he_may(sign: int) -> None:
     globals = even()
     stages = Stages(globals)
+    left: dict[int, int] = {}
 
-    def lever(code: int, market: int, owed: int, other: tuple[int, int | None], lots: int = 1) -> None:
-        """Somebody owes, and the other has 20 lots, so much equity, and this cost."""
+    def lever(code: int, market: int, owed: int, other: tuple[int, int | None], bears: int = 0) -> None:
+        """Somebody owes, and the other has 20 lots, so much equity, and this cost; and what he bears."""
         equity, cost = other
         opposite = stages.held(market, -sign * 20, equity, cost)
-        stages.add(code, DELEVERAGE, market, stages.held(market, sign * lots, -owed), lots, opposite)
+        stages.add(code, DELEVERAGE, market, stages.held(market, sign, -owed), 1, opposite)
+        left[opposite] = equity - bears
+
+    def hedge(gained: int, bears: int) -> None:
+        """As much has settled as the other has but for so much, since he has lost in another market."""
+        loss = position(sign * 20, sign * 20 * PRICE + 20 * 12_000 - gained)
+        row = account(OWNERS[2], DOLLAR, {2: position(-sign * 20, won(12_000)), 3: loss})
+        opposite = stages.who(row)
+        stages.add(c.OK, DELEVERAGE, 2, stages.held(2, sign, -20_000), 1, opposite)
+        left[opposite] = DOLLAR + gained - bears
 
     def won(a_lot: int) -> int:
         return -sign * 20 * PRICE - 20 * a_lot
 
     for market in range(4):
         stages.fund(market, 0)
-    # What the other has left is what the rest requires, or a micro-dollar less.
-    lever(c.OK, 0, 10_000, (181_000, won(12_000)))
-    lever(c.MARGIN, 0, 10_000, (180_999, won(12_000)))
-    # Who is below already bears less than a share of what he has.
-    lever(c.OK, 1, 1_000, (90_000, won(12_000)))
-    lever(c.OK, 1, 1_000, (90_000, -sign * 20 * PRICE - 20 * PRICE * 2 + (5 if sign < 0 else -5)))
-    lever(c.MARGIN, 1, 1, (1, won(12_000)))
+    # What the other has left is what the rest requires, 171,000, and not a micro-dollar less.
+    lever(c.OK, 0, 10_000, (181_000, won(12_000)), 10_000)
+    lever(c.OK, 0, 10_000, (180_999, won(12_000)), 9_999)
+    # Who is below already bears a twentieth of what he has, rounded down, as one lot of twenty requires it.
+    lever(c.OK, 1, 1_000, (90_000, won(12_000)), 1_000)
+    lever(c.OK, 1, 9_000, (90_019, won(12_000)), 4_500)
+    lever(c.OK, 1, 9_000, (90_020, won(12_000)), 4_501)
+    lever(c.OK, 1, 1_000, (90_000, -sign * 20 * PRICE - 20 * PRICE * 2 + (5 if sign < 0 else -5)), 1_000)
+    lever(c.OK, 1, 1, (1, won(12_000)))
+    # What the lot has won, less what has settled of all that he has.
+    for gained in (20_000, 12_000, 11_999, 1, 0, -1):
+        hedge(gained, max(min(gained, 12_000), 0))
+    state = stages.run()
+    assert {index: margin.equity(state.globals.risk, state.account(index)) for index in left} == left
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_fund_pays_first_exactly_what_it_may(sign: int) -> None:
+    globals = even()
+    stages = Stages(globals)
+    left: dict[int, int] = {}
+
+    def lever(code: int, market: int, owed: int, equity: int, cost: int | None, bears: int = 0) -> None:
+        opposite = stages.held(market, -sign * 20, equity, cost)
+        stages.add(code, DELEVERAGE, market, stages.held(market, sign, -owed), 1, opposite)
+        left[opposite] = equity - bears
+
+    won = -sign * 20 * PRICE - 20 * 90_000
     # A fund that pays all: the other may have nothing.
     stages.fund(4, 4_000_000)
-    lever(c.OK, 4, 1_000, (0, None))
-    lever(c.INDEBTED, 4, 1_000, (-1, None))
+    lever(c.OK, 4, 1_000, 0, None)
+    lever(c.INDEBTED, 4, 1_000, -1, None)
     # What the fund pays of 30,000: what it has beyond its own requirement; then a quarter of its equity.
     stages.fund(5, 160_000, sign * 10, sign * 10 * PRICE + 777)
-    lever(c.OK, 5, 30_000, (DOLLAR, won(90_000)))
+    lever(c.OK, 5, 30_000, DOLLAR, won, 20_000)
     stages.fund(6, 160_000, sign, sign * PRICE + 777)
-    lever(c.OK, 6, 60_000, (DOLLAR, won(90_000)))
-    stages.run()
+    lever(c.OK, 6, 60_000, DOLLAR, won, 20_000)
+    state = stages.run()
+    assert {index: margin.equity(state.globals.risk, state.account(index)) for index in left} == left
 
 
 def test_each_rounding_of_funding_is_dust_whoever_pays_it() -> None:
@@ -377,6 +411,110 @@ def test_a_head_ends_after_its_patience_and_not_at_it() -> None:
     rows = {MAKER: holder(globals, 0, 20, DOLLAR), FUND: holder(globals, 0, -100, 1)}
 
     closing(globals, rows, (FUND, 5, c.OK), head_time=NOW - constants.HEAD_PATIENCE - 1)
+
+
+OLD: Final = NOW - constants.HEAD_PATIENCE - 1
+
+
+def legs(globals: containers.Globals, equity: int, *lots: int) -> containers.Account:
+    """Positions in the first markets, each worth what it cost, and so much beside."""
+    index = globals.risk.funding_index
+    held = {market: position(size, size * PRICE, index[market]) for market, size in enumerate(lots) if size}
+    return account(OWNERS[2], equity, held)
+
+
+# Ten lots of each of two markets. What a leg moved by in the last tick; equity; the code once the head has waited, and
+# before: above zero at both ticks, at the last alone, at the one before alone, at neither.
+TICKED: Final = (
+    ((5, -5), 0, c.OK, c.UNSTEADY),
+    ((5, -5), -1, c.INSOLVENT, c.UNSTEADY),
+    ((5, -4), 0, c.UNSTEADY, c.UNSTEADY),
+    ((5, -4), 9, c.UNSTEADY, c.UNSTEADY),
+    ((5, -4), 10, c.OK, c.UNSTEADY),
+    ((4, -5), -1, c.UNSTEADY, c.UNSTEADY),
+    ((4, -5), -10, c.UNSTEADY, c.UNSTEADY),
+    ((4, -5), -11, c.INSOLVENT, c.UNSTEADY),
+    ((5, -5), -51, c.INSOLVENT, c.INSOLVENT),
+    ((5, -5), 50, c.OK, c.OK),
+)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("moved", "equity", "waited", "not_waited"), TICKED)
+def test_once_a_head_has_waited_each_tick_is_judged_as_a_whole(
+    sign: int, moved: tuple[int, int], equity: int, waited: int, not_waited: int
+) -> None:
+    for head_time, code in ((OLD, waited), (OLD + 1, not_waited)):
+        globals = even(tick_queued=1)
+        for market, move in enumerate(moved):
+            globals.markets[market].previous_price = PRICE - sign * move
+        rows = {
+            MAKER: legs(globals, equity, sign * 10, sign * 10),
+            FIRST: holder(globals, 0, -sign * 20, 10 * DOLLAR),
+        }
+        closing(globals, rows, (FIRST, 10, code), head_time=head_time)
+
+
+def test_a_market_without_a_tick_before_is_judged_at_its_only_one() -> None:
+    globals = even(tick_queued=1)
+    globals.markets[0].previous_price = PRICE - 5
+    globals.markets[1].previous_price = PRICE + 5
+    globals.markets[2].previous_price = 0
+    rows = {MAKER: legs(globals, 0, 10, 10, 10), FIRST: holder(globals, 0, -20, 10 * DOLLAR)}
+
+    closing(globals, rows, (FIRST, 10, c.OK), head_time=OLD)
+
+
+@pytest.mark.parametrize(("equity", "waited"), [(-10, c.UNSTEADY), (-11, c.OK), (-1, c.UNSTEADY), (0, c.OK)])
+def test_a_debtor_opposite_is_judged_in_the_same_way(equity: int, waited: int) -> None:
+    # Ten more at the tick before.
+    for head_time, code in ((OLD, waited), (OLD + 1, c.OK if equity >= 0 else c.UNSTEADY)):
+        globals = even(tick_queued=1)
+        globals.markets[0].previous_price = PRICE + 4
+        globals.markets[1].previous_price = PRICE + 5
+        rows = {MAKER: holder(globals, 0, 10, 10 * DOLLAR), FIRST: legs(globals, equity, -10, 10)}
+        closing(globals, rows, (FIRST, 10, code), head_time=head_time)
+
+
+@pytest.mark.parametrize(
+    ("money", "won", "lost", "left", "costs"),
+    [
+        # Settled, older and fresh; what the closed leg has won; what the others have lost; then all of them again.
+        ((50, 0, 0), 30, (30, 0), (50, 0, 0), (0, 0)),
+        ((50, 0, 0), 30, (31, 0), (50, 0, 0), (1, 0)),
+        ((50, 0, 0), 30, (29, 0), (50, 0, 1), (0, 0)),
+        ((50, 0, 0), 30, (20, 20), (50, 0, 0), (0, 10)),
+        ((50, 0, 0), 30, (-10, 20), (50, 0, 20), (-10, 10)),
+        ((50, 7, 3), 30, (45, 0), (50, 0, 0), (5, 0)),
+        ((50, 7, 3), 30, (35, 0), (50, 5, 0), (0, 0)),
+        ((50, 7, 3), 0, (5, 0), (50, 5, 0), (0, 0)),
+        ((50, 7, 3), -20, (5, 0), (40, 0, 0), (5, 0)),
+        ((50, 0, 0), 30, (-5, 5), (50, 0, 30), (-5, 5)),
+    ],
+)
+def test_what_a_closed_leg_has_won_makes_good_what_others_have_lost(
+    money: tuple[int, int, int],
+    won: int,
+    lost: tuple[int, int],
+    left: tuple[int, int, int],
+    costs: tuple[int, int],
+) -> None:
+    globals = even(pool=containers.Pool(EPOCH, money[1] * DOLLAR, money[2] * DOLLAR, 0, 0))
+    index = globals.risk.funding_index
+    held = {0: position(-20, -20 * PRICE - won * DOLLAR, index[0])}
+    for market, loss in enumerate(lost, start=1):
+        held[market] = position(10, 10 * PRICE + loss * DOLLAR, index[market])
+    settled, older, fresh = (part * DOLLAR for part in money)
+    rows = {
+        MAKER: holder(globals, 0, 20, 100 * DOLLAR),
+        FIRST: account(OWNERS[2], settled, held, older=older, fresh=fresh),
+    }
+    # At the price of the last tick, without a penalty that would be a gain.
+    state = closing(globals, rows | {MAKER: holder(globals, 0, 20, 0)}, (FIRST, 20, c.OK))
+    row = state.account(FIRST)
+    assert (row.settled, row.older, row.fresh) == tuple(part * DOLLAR for part in left)
+    found = [encoding.unpack(row.positions[market]).cost - 10 * PRICE for market in (1, 2)]
+    assert found == [cost * DOLLAR for cost in costs]
 
 
 def test_a_price_as_old_as_the_entry_is_no_price_for_it() -> None:
