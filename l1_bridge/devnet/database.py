@@ -113,9 +113,13 @@ class ChainDatabase(BaseAtomicDB):
         """Open or create; raises DatadirError when another process holds it or it cannot be read."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            # Where any file of a chain is left, a missing one is damage: LevelDB would begin a new chain in its place.
+            # Where any file of a chain is left, a missing or damaged one is damage: LevelDB would begin a new chain in
+            # its place, or go on with holes.
             is_new = all(entry.name in _WITHOUT_DATA for entry in directory.iterdir())
-            self._level = plyvel.DB(str(directory), create_if_missing=is_new, bloom_filter_bits=10)
+            self._level = plyvel.DB(
+                str(directory), create_if_missing=is_new, paranoid_checks=True, bloom_filter_bits=10
+            )
+            foreign = next(self._level.iterator(include_value=False, stop=_FOR_EVER), None)
         except plyvel.IOError as error:
             if "lock" in str(error).lower():
                 raise DatadirError(f"{directory} is in use by another process") from None
@@ -123,7 +127,6 @@ class ChainDatabase(BaseAtomicDB):
         except (OSError, plyvel.Error) as error:
             raise DatadirError(f"{directory} cannot be opened: {error}") from None
         self._waiting: dict[bytes, bytes | None] = {}
-        foreign = next(self._level.iterator(include_value=False, stop=_FOR_EVER), None)
         if foreign is not None:
             self._level.close()
             raise DatadirError(f"{directory} was written by another version of the embedded L1")

@@ -298,7 +298,10 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             while not await _is_over(config, output):
                 output.event("restarting", "The node starts again and re-sequences.")
         except* L1Unusable as errors:
-            raise CommandFailed(str(first_of(errors)), EXIT_L1) from None
+            said = ""
+            if config.is_l1_embedded and (config.datadir / "l1").exists():
+                said = " Where files in l1/ are damaged, `catenary datadir restore` brings them back from a back-up."
+            raise CommandFailed(f"{first_of(errors)}{said}", EXIT_L1) from None
         except* DatadirUnusable as errors:
             raise CommandFailed(str(first_of(errors)), EXIT_DATADIR) from None
         except* CannotStart as errors:

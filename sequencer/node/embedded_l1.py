@@ -105,10 +105,7 @@ async def _process(datadir: Path, port: int, history_blocks: int) -> AsyncIterat
         if not line.endswith(b"\n"):
             said = await process.stderr.receive_some(4096)
             reason = said.decode(errors="replace").strip() or "no answer"
-            raise L1Unusable(
-                f"The embedded L1 did not start: {reason} (--l1-port chooses another port; where its files are "
-                "damaged, `catenary datadir restore` brings them back from a back-up)"
-            )
+            raise L1Unusable(f"The embedded L1 did not start: {reason} (--l1-port chooses another port).")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_drain, process.stdout)
             nursery.start_soon(_drain, process.stderr)

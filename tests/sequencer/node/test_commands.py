@@ -11,13 +11,13 @@ import trio
 from click.testing import CliRunner
 
 from prover.cli.main import cli
-from prover.cli.running import EXIT_DATADIR, CommandFailed
+from prover.cli.running import EXIT_DATADIR, EXIT_L1, CommandFailed
 from prover.state.store import StoreUnavailable
 from sequencer.dashboard.page import why_none
 from sequencer.l1.poster import Overdue, Poster
 from sequencer.l1.preflight import PreflightPolicy
 from sequencer.node.commands import NodeOptions, config_of, node, page_line, serve
-from sequencer.node.config import DatadirUnusable, NodeConfig
+from sequencer.node.config import DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.sequencing.bookkeeping import kept_of
 from sequencer.sequencing.journal import JournalFailed
 from tests.patience import PATIENCE_SECONDS
@@ -214,6 +214,24 @@ async def test_what_the_disk_refuses_ends_in_one_line_that_says_what_helps(
     assert isinstance(failed, CommandFailed)
     assert failed.exit_code == EXIT_DATADIR
     assert re.search(sentence, str(failed))
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(("l1_rpc_url", "is_named"), [("", True), ("http://l1.invalid", False)])
+async def test_an_l1_of_its_own_that_fails_is_brought_back_from_a_back_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, l1_rpc_url: str, is_named: bool
+) -> None:
+    async def refused(*_: object, **__: object) -> None:
+        raise L1Unusable("The L1 does not show the contracts.")
+
+    monkeypatch.setattr("sequencer.node.node.run", refused)
+    (tmp_path / "l1").mkdir()
+    with pytest.raises(ExceptionGroup) as ended:
+        await serve(NodeConfig(datadir=tmp_path, l1_rpc_url=l1_rpc_url), Recorder())
+    (failed,) = ended.value.exceptions
+    assert isinstance(failed, CommandFailed)
+    assert failed.exit_code == EXIT_L1
+    assert ("`catenary datadir restore`" in str(failed)) is is_named
 
 
 @pytest.mark.trio

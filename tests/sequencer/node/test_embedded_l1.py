@@ -35,20 +35,29 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
                 raise AssertionError
 
 
-async def test_files_of_a_chain_that_are_damaged_begin_no_new_one_and_say_what_helps(tmp_path: Path) -> None:
+async def test_files_of_a_chain_that_are_damaged_begin_no_new_one(tmp_path: Path) -> None:
     path = tmp_path / "l1"
     assert not has_chain(path)
     async with embedded_l1(path, 0):
         assert has_chain(path)
     (current,) = path.rglob("CURRENT")
+    named = current.read_bytes()
     current.unlink()
     before = sorted(entry.name for entry in current.parent.glob("*.l*"))
     assert has_chain(path)
-    with pytest.raises(L1Unusable, match="`catenary datadir restore`"):
+    with pytest.raises(L1Unusable, match="does not exist"):
         async with embedded_l1(path, 0):
             raise AssertionError
     assert sorted(entry.name for entry in current.parent.glob("*.l*")) == before
     assert not current.exists()
+    # Nor is what cannot be read a traceback.
+    current.write_bytes(named)
+    for table in current.parent.glob("*.l*"):
+        table.write_bytes(b"\x07" * max(100, table.stat().st_size))
+    with pytest.raises(L1Unusable, match="cannot be opened") as refused:
+        async with embedded_l1(path, 0):
+            raise AssertionError
+    assert "Traceback" not in str(refused.value)
 
 
 async def test_one_that_is_killed_is_started_again_where_it_was(tmp_path: Path) -> None:
