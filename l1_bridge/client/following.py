@@ -8,11 +8,11 @@ import msgspec
 import trio
 
 from l1_bridge.client.errors import L1Rejected, L1ReorgTooDeep, L1TooLarge, L1Unavailable
-from l1_bridge.client.reading import L1Reader
+from l1_bridge.client.reading import MOST_LOG_BYTES, L1Reader
 from l1_bridge.client.values import Block, Log
 
-# Whoever fills blocks with batches, 185 kB each, chooses what a page of blocks holds: past this a poll ends early.
-_MOST_LOG_BYTES: Final = 32 << 20
+# A node that answers each question just in time must not keep its reader for hours: a poll takes what it has by then.
+_POLL_SECONDS: Final = 30.0
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -167,19 +167,28 @@ class Follower:
         return [Reverted(self._recent.pop()) for _ in range(len(self._recent) - kept)]
 
     async def _logs(self, first: int, last: int) -> tuple[list[Log], int]:
-        """Logs of the first blocks of a range, and the last of them: of all, or of as many as memory is meant for."""
+        """Logs of the first blocks of a range, and the last of them: of as many as memory and time are meant for."""
         found: list[Log] = []
-        stop, held = first - 1, 0
-        while stop < last and held < _MOST_LOG_BYTES:
+        stop, held, until = first - 1, 0, trio.current_time() + _POLL_SECONDS
+        while stop < last and held < MOST_LOG_BYTES and (stop < first or trio.current_time() < until):
             page, stop = await self._client.page_of_logs(self._wanted.address, self._wanted.topics, stop + 1, last)
             found += page
-            held += sum(len(log.data) for log in page)
+            held += sum(log.held_bytes for log in page)
         return found, stop
+
+    async def _headers(self, first: int, last: int) -> list[Block | None]:
+        found: list[Block | None] = []
+        until = trio.current_time() + _POLL_SECONDS
+        while first <= last and (not found or trio.current_time() < until):
+            page, stop = await self._client.page_of_blocks(first, last)
+            found += page
+            first = stop + 1
+        return found
 
     async def _advance(self, first: int, last: int) -> list[Applied]:
         blocks: list[Block] = []
         parent = self._recent[-1].hash if self._recent else None
-        for block in await self._client.blocks(first, last):
+        for block in await self._headers(first, last):
             # A broken link means that the chain changed while we read: the next poll sees it whole.
             if block is None or (parent is not None and block.parent_hash != parent):
                 break

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 import trio
@@ -32,6 +32,7 @@ from l1_bridge.client.values import (
     as_list,
     as_log,
     as_receipt,
+    as_time,
     tag_text,
     to_hex,
     topic_text,
@@ -43,6 +44,8 @@ _REFUSED_DIVISOR, _TIMED_OUT_DIVISOR = 2, 8
 # How a node says that it does not take a tag: some call it unavailable.
 _REFUSED = (L1Rejected, L1Busy)
 _WORD_BYTES = 32
+# Whoever fills blocks with batches, 185 kB each, chooses what a page of blocks holds: more logs are not held at once.
+MOST_LOG_BYTES: Final = 32 << 20
 
 
 class L1Reader(JsonRpc):
@@ -104,7 +107,7 @@ class L1Reader(JsonRpc):
         except _REFUSED:
             pending = None
         if isinstance(pending, dict) and pending.get("timestamp") is not None:
-            return as_integer(pending["timestamp"])
+            return as_time(pending["timestamp"])
         return (await self.newest_block()).timestamp
 
     async def newest_block(self) -> Block:
@@ -116,12 +119,15 @@ class L1Reader(JsonRpc):
 
     async def blocks(self, first: int, last: int) -> list[Block | None]:
         """Headers first..last inclusive, in batches; L1TooLarge or L1NoAnswer when even one is too much."""
+        return await self._header_pages.collect(first, last, self._headers)
 
-        async def ask(start: int, stop: int) -> list[Block | None]:
-            calls = [("eth_getBlockByNumber", [hex(number), False]) for number in range(start, stop + 1)]
-            return [as_block(item) for item in await self.batch(calls, hasty=start < stop)]
+    async def page_of_blocks(self, first: int, last: int) -> tuple[list[Block | None], int]:
+        """Likewise the first of them, as many as one batch holds, and the last number of it."""
+        return await self._header_pages.page(first, last, self._headers)
 
-        return await self._header_pages.collect(first, last, ask)
+    async def _headers(self, first: int, last: int) -> list[Block | None]:
+        calls = [("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)]
+        return [as_block(item) for item in await self.batch(calls, hasty=first < last)]
 
     async def code(self, address: bytes, block: Tag = "latest") -> bytes:
         """Runtime code; empty for an account without."""
@@ -251,14 +257,21 @@ class L1Reader(JsonRpc):
             header = as_block(block)
             if header is None:
                 return None
-            receipts = [await self.receipt(as_hash(item)) for item in as_list(block.get("transactions"))]
+            found, held = [], 0
+            for item in as_list(block.get("transactions")):
+                receipt = await self.receipt(as_hash(item))
+                if receipt is None or receipt.block_hash != header.hash:
+                    # The block left the chain meanwhile, or the node lacks a part of it.
+                    return None
+                # As they come: whatever a node makes of the others is held no longer than one answer.
+                wanted = [log for log in receipt.logs if _is_wanted(log, query)]
+                found += wanted
+                held += sum(log.held_bytes for log in wanted)
+                if held > MOST_LOG_BYTES:
+                    return None
         except (L1Rejected, L1Unavailable):
             return None
-        if any(receipt is None or receipt.block_hash != header.hash for receipt in receipts):
-            # The block left the chain meanwhile, or the node lacks a part of it.
-            return None
-        logs = (log for receipt in receipts if receipt is not None for log in receipt.logs)
-        return [log for log in logs if _is_wanted(log, query)]
+        return found
 
     async def fees(self, most_wei: int | None = None) -> tuple[int, int]:
         """(max fee, priority fee) in wei per gas: twice the base fee and the node's advice, within the cap."""

@@ -1,6 +1,6 @@
 """Logs of the bridge -> events: only what the bridge can have written, whoever tells of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -25,6 +25,12 @@ MAX_LOG_BYTES = MAX_CHUNKS * (MAX_CHUNK_BYTES + -MAX_CHUNK_BYTES % 32 + 3 * 32) 
 # a batch log begins with 4 words, the 9 of the commitment, and the offsets of bodies and post-roots
 _BODIES_HEAD = 13 * 32
 _BODIES_AT = 15 * 32
+# indices, ids, counts and times; amounts and what a liar commits to are any words
+_COUNTS = (
+    *("index", "number", "batch_number", "entry_index", "chunk_index", "bond_id", "rollback_counter", "misses", "tip"),
+    *("enqueued_at", "committed_at", "release_at", "handover_at"),
+)
+_PARAMETER_COUNTS = ("window_seconds", "proof_gas_floor")
 
 
 class LogError(ValueError):
@@ -237,12 +243,14 @@ def decode_log(bridge: BridgeId, log: LogLike) -> BridgeEvent:
             fields[name] = plain_value(kind, value)
     except ArtifactError as error:
         raise LogError("MALFORMED", f"{event.name}: {error}") from error
+    _check_counts(event.name, fields, _COUNTS)
     if "commitment" in fields:
         fields["commitment"] = Commitment(*fields["commitment"])
     if event.name == "BatchCommitted":
         return _batch_committed(bridge, fields)
     if event.name == "Genesis":
         fields["parameters"] = Parameters(*fields["parameters"])
+        _check_counts(event.name, msgspec.structs.asdict(fields["parameters"]), _PARAMETER_COUNTS)
         governor = plain_value("address", fields["parameters"].governor)
         fields["parameters"] = msgspec.structs.replace(fields["parameters"], governor=governor)
         if fields["commitment"].root() != fields["root"]:
@@ -250,6 +258,12 @@ def decode_log(bridge: BridgeId, log: LogLike) -> BridgeEvent:
         if genesis_hash(bridge, fields["genesis_bytes"], fields["root"]) != fields["batch_hash"]:
             raise LogError("INCONSISTENT", "the genesis bytes and root do not give the genesis hash")
     return _PLAIN_EVENTS[event.name](**fields)
+
+
+def _check_counts(event: str, fields: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in names:
+        if fields.get(name, 0) >> 64:
+            raise LogError("OUT_OF_RANGE", f"{event}: {name} is beyond 64 bits, which no bridge counts to")
 
 
 def _check_chunk_count(data: bytes) -> None:

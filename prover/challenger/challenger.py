@@ -22,18 +22,26 @@ from l1_bridge.contracts.artifact import ArtifactError
 from prover.challenger.guard import Guarding, Source
 from prover.challenger.guard_purse import Policy
 from prover.challenger.nodes import Nodes
+from prover.challenger.pace import Pace
 from prover.challenger.pauses import Pauses
 from prover.challenger.proof import Proving
 from prover.challenger.report import Report, Summary
 from prover.challenger.verdicts import Verdicts
+from prover.contracts import deployment
 from prover.contracts.referee import LocalReferee
 from prover.history.history import ChainReplay
 from prover.history.records import MEMORY_BLOCKS, Reorganised, Reward
+from prover.state.store import StoreUnavailable
 from prover.telling import Output
 
 COLLECT_GAS: Final = 150_000
 _ASK_AGAIN: Final = "ask again"
 _LEAVE_CHAIN: Final = "leave chain"
+_BEGIN: Final = "begin"
+# So long a poll may take: what it reads is bounded by itself, but a node has many ways to be slow.
+_POLL_SECONDS: Final = 300.0
+# So long reading up to the end of the chain may take before a human is told, where no window is known.
+_BEHIND_SECONDS: Final = 86_400.0
 # So often every node is asked once more for what does not fit, from the newest block on at which all agreed, so often
 # from the oldest that is remembered, and only then everything is read anew: with pauses up to two minutes.
 _TIMES_FROM_AGREED: Final = 4
@@ -89,16 +97,21 @@ class Challenger:
         self._asked_again = 0
         self._too_deep = 0
         self._has_changed = False
+        self._pace = Pace(0.0)
+        self._from_block = replay.cursor.from_block
         self._follower = self._follow()
 
     async def run(self, once: bool = False) -> None:
         """Follow and answer, for ever; with `once`, up to the head and until nothing is left to do there."""
         unreachable = False
+        self._pace.reached(trio.current_time())
         while True:
             try:
                 busy = await self._step(once)
                 unreachable = False
                 self._report.looked(self._replay.cursor.tip, self._replay.cursor.valid)
+            except (StoreUnavailable, MemoryError):
+                raise
             except L1Error as error:
                 self._nodes.doubt(str(error))
                 if once:
@@ -106,8 +119,13 @@ class Challenger:
                 if not unreachable:
                     self._logger.warning("l1_unavailable", error=str(error))
                 unreachable, busy = True, False
+            except Exception as error:
+                if once:
+                    raise
+                busy = self._survive(error)
             if self._nodes.change_places():
                 self._has_changed = True
+                self._pace.reached(trio.current_time())
                 if self._replay.started:
                     # What the other one has hidden may lie before the newest block, under the same block hashes.
                     await trio.to_thread.run_sync(
@@ -115,12 +133,37 @@ class Challenger:
                     )
                 else:
                     # Or before all blocks that are remembered: nothing is known yet that could be forgotten.
-                    self._replay.wipe()
+                    self._replay.wipe(await self._began())
                 self._follower = self._follow()
             if not busy:
                 if once and await self._at_head():
                     return
                 await trio.sleep(self._settings.poll_seconds)
+
+    def _survive(self, error: Exception) -> bool:
+        """Whatever a node has told that breaks this program is told, and is a reason to follow another one; False."""
+        detail = f"{type(error).__name__}: {error}"
+        self._logger.error("unexpected", exc_info=error)
+        self._report.alarm("UNEXPECTED", detail, once_for=b"")
+        # What was not taken is read again.
+        self._follower = self._follow()
+        return self._nodes.doubt(detail)
+
+    async def _began(self) -> int:
+        """Where the bridge began, as the node says that is followed now; as it was given where it does not say."""
+        try:
+            return await deployment.first_block(self._nodes.followed, self._replay.bridge.address)
+        except L1Error:
+            return self._from_block
+
+    async def _begins_anew(self) -> bool:
+        """Where the bridge began was one node's word, too: reads from there on where that is earlier."""
+        began = await self._began()
+        if began >= self._replay.cursor.from_block:
+            return False
+        self._replay.wipe(began)
+        self._follower = self._follow()
+        return True
 
     def finish(self) -> Summary:
         """The summary as things stand now."""
@@ -155,6 +198,8 @@ class Challenger:
         if (once and round_ > rounds) or not (once or self._pauses.is_due(_ASK_AGAIN)):
             return False
         self._pauses.postpone(_ASK_AGAIN)
+        if not self._replay.started and await self._begins_anew():
+            return True
         reason, agreed = self._replay.cursor.incomplete, self._nodes.agreed
         back_to = agreed if agreed is not None and round_ < _TIMES_FROM_AGREED else 0
         is_whole = round_ < rounds and await trio.to_thread.run_sync(self._replay.rewind, back_to)
@@ -196,21 +241,56 @@ class Challenger:
         read = self._follower.remembered
         if read and not await self._nodes.may_read_on(read[-1]) and not once:
             return False
+        await self._keep_pace()
+        begun = trio.current_time()
         try:
-            events = await self._follower.poll()
+            with trio.fail_after(_POLL_SECONDS):
+                events = await self._follower.poll()
+        except trio.TooSlowError:
+            return self._nodes.doubt(f"the L1 node has told no block in {_POLL_SECONDS:g} s")
         except L1ReorgTooDeep as error:
             return await self._leave_chain(error, once)
+        finally:
+            self._pace.waited(trio.current_time() - begun)
         self._fit_again()
         for event in events:
             await self._handle(event)
             if self._replay.cursor.incomplete:
                 break
         if events:
+            if not self._replay.cursor.incomplete:
+                await self._answer_meanwhile()
             return True
+        self._pace.reached(trio.current_time())
+        self._report.end_alarm("BEHIND", b"")
         remembered = self._follower.remembered
         if not remembered:
             return self._nodes.doubt("the L1 node shows no block")
         return await self._settle(remembered[-1])
+
+    async def _keep_pace(self) -> None:
+        """Tells that the end of the chain is not reached in time, and doubts the node where that is its doing."""
+        now, nodes, read = trio.current_time(), self._nodes, self._follower.remembered
+        if not read or not self._pace.is_due(now, nodes.patience):
+            return
+        lag = await nodes.ends_at() - read[-1].number
+        window = self._replay.cursor.window_seconds if self._replay.started else 0
+        is_behind, is_waiting = self._pace.look(now, lag, window / 8 or _BEHIND_SECONDS)
+        if not is_behind:
+            return
+        detail = f"{lag} blocks behind the end of L1, which comes no nearer in time"
+        self._report.alarm("BEHIND", detail, once_for=b"")
+        if is_waiting:
+            nodes.is_too_slow(detail, self._pace.since)
+
+    async def _answer_meanwhile(self) -> None:
+        """A known lie that the node still holds is answered before the end of the chain, if that is long in coming."""
+        dispute, is_long = self._replay.dispute(), trio.current_time() - self._pace.since >= self._nodes.patience
+        if dispute is None or not is_long or not self._pauses.is_due(dispute.batch_hash):
+            return
+        self._pauses.postpone(dispute.batch_hash)
+        if await self._nodes.hold(dispute):
+            await self._proving.answer(dispute, await self._nodes.followed.newest_block())
 
     async def _handle(self, event: Applied | Reverted) -> None:
         # In a thread: a full batch is seconds of work, and a signal must not wait for it.
@@ -224,6 +304,10 @@ class Challenger:
         if not self._replay.started:
             detail = f"up to block {last.number} there is no Genesis of the bridge"
             self._report.alarm("NO_BRIDGE", detail, once_for=b"")
+            if self._pauses.is_due(_BEGIN):
+                self._pauses.postpone(_BEGIN)
+                if await self._begins_anew():
+                    return True
             # A node that hides the bridge from the beginning is one that fails: another may have it.
             return self._nodes.doubt(detail)
         if not await self._nodes.agree(last):

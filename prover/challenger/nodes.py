@@ -10,7 +10,7 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Rejected, L1Reverted, L1Unavailable
 from l1_bridge.client.values import Block
-from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
+from l1_bridge.codec.calls import BatchRecord, Parameters, decode_record, encode_call
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.challenger.pauses import Pauses
 from prover.challenger.report import Report
@@ -57,6 +57,7 @@ class Nodes:
         self._report = report
         self._most_patience = patience_seconds
         self._pauses = Pauses()
+        self._parameters: dict[L1Client, tuple[int, int]] = {}
         self._undecided_since: float | None = None
         # Since when the node that is followed fails or is contradicted, since they have changed places.
         self._doubted_since: float | None = None
@@ -96,6 +97,8 @@ class Nodes:
         if head is None or head.number > last.number + MOST_BLOCKS_BEHIND:
             ends = "nowhere" if head is None else f"at block {head.number}"
             return self.doubt(f"the L1 node ends {ends}, and what it tells ends at block {last.number}")
+        if not await self._hold_to_parameters(last):
+            return False
         agrees = self._second is None or await self._second_agrees(last, head, told)
         if not agrees and not self._is_over(self._undecided_since):
             return False
@@ -118,7 +121,7 @@ class Nodes:
         self.agreed, self.undecided, self._undecided_since = last.number, "", None
         if self._second is not None:
             self._replay.share(last.number)
-        for code in ("L1_DISAGREES", "L1_UNDECIDED", "L1_ALONE"):
+        for code in ("L1_DISAGREES", "L1_UNDECIDED", "L1_ALONE", "UNEXPECTED"):
             self._report.end_alarm(code, b"")
         return True
 
@@ -128,6 +131,29 @@ class Nodes:
         head = decode_record(BatchRecord, await client.eth_call(bridge, encode_call("head"), at.number))
         length = await client.word(bridge, encode_call("queue_length"), at.number)
         return Standing(head.number, head.batch_hash, head.committed_at if head.number else 0, length)
+
+    async def _fixed(self, client: L1Client, at: Block) -> tuple[int, int]:
+        """Window and gas floor of the bridge, which never change: asked once. ArtifactError for what none has."""
+        if client not in self._parameters:
+            answer = await client.eth_call(self._replay.bridge.address, encode_call("parameters"), at.number)
+            found = decode_record(Parameters, answer)
+            if (found.window_seconds | found.proof_gas_floor) >> 63:
+                raise ArtifactError("a window or gas floor beyond 63 bits")
+            self._parameters[client] = found.window_seconds, found.proof_gas_floor
+        return self._parameters[client]
+
+    async def _hold_to_parameters(self, last: Block) -> bool:
+        """No hash binds what the Genesis log says of them: the followed node's storage has to, as long as it is."""
+        cursor = self._replay.cursor
+        try:
+            fixed = await self._fixed(self._client, last)
+        except (L1Rejected, ArtifactError) as error:
+            return self.doubt(f"block {last.number}: the L1 node does not say the bridge's parameters: {error}")
+        if fixed != (cursor.window_seconds, cursor.proof_gas_floor):
+            detail = "the window or gas floor that the Genesis log was said to have is not the bridge's"
+            self._report.alarm("PARAMETERS", detail, once_for=b"")
+            self._replay.hold_to(*fixed)
+        return True
 
     async def _second_agrees(self, last: Block, head: Block, told: Standing) -> bool:
         other = await self._ask_second(lambda second: second.block(last.number))
@@ -139,6 +165,9 @@ class Nodes:
             if again is None or again.hash != last.hash:
                 return self.doubt(f"block {last.number} left the chain")
             return self._contradict(f"the two L1 nodes have different blocks {last.number}")
+        fixed = await self._ask_second(lambda second: self._fixed(second, last))
+        if fixed is not None and fixed != await self._fixed(self._client, last):
+            return self._contradict("the bridge has another window or gas floor on the second L1 node")
         theirs = await self._ask_second(lambda second: self._bridge(second, last))
         if theirs is None:
             return self._silent(f"the second L1 node does not say how the bridge stands in block {last.number}")
@@ -229,6 +258,17 @@ class Nodes:
             self._undecided_since = now
         if self._doubted_since is None:
             self._doubted_since = now
+
+    async def ends_at(self) -> int:
+        """The number of the newest block that any of the nodes has; L1Unavailable where the followed one has none."""
+        newest = (await self._client.newest_block()).number
+        other = None if self._second is None else await self._ask_second(lambda second: second.block("latest"))
+        return newest if other is None else max(newest, other.number)
+
+    def is_too_slow(self, detail: str, since: float) -> None:
+        """The followed node keeps the end of the chain out of reach since then."""
+        self.doubt(detail)
+        self._doubted_since = min(since, self._doubted_since or since)
 
     def _is_over(self, since: float | None) -> bool:
         return since is not None and trio.current_time() - since >= self.patience

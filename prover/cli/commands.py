@@ -441,21 +441,15 @@ async def _opened(
 
 async def _deployment_block(client: "L1Client", bridge: bytes) -> int:
     from l1_bridge.client.errors import L1Rejected
+    from prover.contracts import deployment
 
-    low, high = 0, (await client.newest_block()).number
     try:
-        while low < high:
-            middle = (low + high) // 2
-            if await client.code(bridge, middle):
-                high = middle
-            else:
-                low = middle + 1
+        return await deployment.first_block(client, bridge)
     except L1Rejected as error:
         text = (
             f"The L1 node keeps no old state ({error.reason}): say --from-block, the block of the bridge's deployment."
         )
         raise CommandFailed(text, EXIT_L1) from None
-    return low
 
 
 async def _answering_first(given: "Sequence[L1Client]") -> "list[L1Client]":

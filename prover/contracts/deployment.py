@@ -149,6 +149,18 @@ async def read(client: L1Client, bridge: bytes) -> Deployment:
     return deployment
 
 
+async def first_block(client: L1Client, bridge: bytes) -> int:
+    """The block from which on an address has code; the newest one where it has none. L1Rejected: no state so old."""
+    low, high = 0, (await client.newest_block()).number
+    while low < high:
+        middle = (low + high) // 2
+        if await client.code(bridge, middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
 async def genesis_root(client: L1Client, bridge: bytes) -> bytes:
     """The root of the bridge's batch 0."""
     answer = await client.eth_call(bridge, calls.encode_call("record", 0))

@@ -169,6 +169,12 @@ class ChainReplay:
         """Trust no log from here on: the bridge itself contradicts them. Kept in memory: whoever starts asks anew."""
         self._lose(detail)
 
+    def hold_to(self, window_seconds: int, proof_gas_floor: int) -> None:
+        """Take these two for what the Genesis log said of them, which no hash binds."""
+        self._change(window_seconds=window_seconds, proof_gas_floor=proof_gas_floor)
+        self.records.put(records.CURSOR, self._cursor)
+        self._overlay.flush(sync=False)
+
     def rewind(self, number: int) -> bool:
         """Take the newest blocks back to block `number`, or to the oldest that is remembered, so that they are read
         again: the remedy for logs that come late, or from another node. False where what is missing lies deeper."""
@@ -180,9 +186,10 @@ class ChainReplay:
         self._cursor = self.records.cursor()
         return bool(blocks) and not self._cursor.incomplete
 
-    def wipe(self) -> None:
+    def wipe(self, from_block: int | None = None) -> None:
         """Forget everything but what was sent and paid, to begin again: the last remedy for an incomplete history."""
-        fresh = Cursor(SCHEMA, self.bridge.chain_id, self.bridge.address, self._cursor.from_block)
+        begins = self._cursor.from_block if from_block is None else from_block
+        fresh = Cursor(SCHEMA, self.bridge.chain_id, self.bridge.address, begins)
         kept = (records.INTENT, records.PAID)
         self.records.drop(*(at for at, _ in self._overlay.iterate(b"") if not at.startswith(kept)))
         self.records.put(records.CURSOR, fresh)

@@ -59,7 +59,7 @@ async def _back(client: L1Client, kept: Kept) -> Kept:
 @pytest.fixture(scope="session")
 def node() -> Iterator[L1Node]:
     """anvil, one for a session; who does not begin with `node_world` deploys contracts of his own."""
-    with anvil() as started:
+    with anvil("--max-persisted-states", "20000") as started:
         yield started
 
 

@@ -1,6 +1,7 @@
 """Ranges of blocks on nodes that cannot answer them whole: pages shrink, nothing is lost, nothing is endless."""
 
 import contextlib
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1NoAnswer, L1Pruned, L1Rejected, L1TooLarge, L1Unavailable
 from l1_bridge.client.following import Applied
 from l1_bridge.client.options import L1Options
+from l1_bridge.client.values import Log, Receipt
 
 pytestmark = pytest.mark.trio
 
@@ -326,11 +328,11 @@ async def test_a_follower_takes_a_dense_history_in_the_pages_that_the_node_can_a
         assert all(isinstance(event, Applied) and len(event.logs) == 1 for event in seen)
 
 
-@pytest.mark.parametrize(("most_bytes", "blocks"), [(1, 15), (15_000, 15), (15_001, 30), (10**9, HEAD + 1)])
+@pytest.mark.parametrize(("most_bytes", "blocks"), [(1, 15), (22_500, 15), (22_501, 30), (10**9, HEAD + 1)])
 async def test_a_follower_holds_no_more_logs_than_memory_is_meant_for(
     monkeypatch: pytest.MonkeyPatch, most_bytes: int, blocks: int
 ) -> None:
-    monkeypatch.setattr("l1_bridge.client.following._MOST_LOG_BYTES", most_bytes)
+    monkeypatch.setattr("l1_bridge.client.following.MOST_LOG_BYTES", most_bytes)
     node = Node()
     async with node.client(page_blocks=15) as client:
         client.options = msgspec.structs.replace(client.options, page_blocks=1_000)
@@ -411,3 +413,83 @@ async def test_large_answers_over_a_real_connection() -> None:
         await client.close()
         nursery.cancel_scope.cancel()
     assert widths(node.asked)[0] == HEAD + 1
+
+
+class Generous(httpx.AsyncBaseTransport):
+    """A page of one block is a megabyte of logs without data."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def _answer(self, method: str, params: list[Any]) -> Any:
+        if method == "eth_chainId":
+            return "0x1"
+        if method == "eth_getBlockByNumber":
+            number = self._count if params[0] == "latest" else int(params[0], 16)
+            words = {name: f"0x{number + at:064x}" for name, at in (("hash", 1), ("parentHash", 0))}
+            return {"number": hex(number), "timestamp": "0x1", **words}
+        first, stop = (int(params[0][name], 16) for name in ("fromBlock", "toBlock"))
+        return None if first != stop else [_log(first, index) for index in range(2_500)]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One HTTP request."""
+        asked = msgspec.json.decode(request.content)
+        answers = []
+        for each in asked if isinstance(asked, list) else [asked]:
+            found = self._answer(each["method"], each["params"])
+            refused = {"error": {"code": -32602, "message": "query exceeds max results"}}
+            answers.append({"jsonrpc": "2.0", "id": each["id"]} | (refused if found is None else {"result": found}))
+        return httpx.Response(200, content=msgspec.json.encode(answers if isinstance(asked, list) else answers[0]))
+
+
+def _log(block: int, index: int) -> dict[str, Any]:
+    words = {"blockHash": f"0x{block + 1:064x}", "transactionHash": f"0x{index:064x}"}
+    places = {"blockNumber": hex(block), "transactionIndex": "0x0", "logIndex": hex(index)}
+    return {"address": "0x" + "11" * 20, "topics": [], "data": "0x", **words, **places}
+
+
+async def test_logs_without_data_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty pages of 2,500 such logs, a megabyte each."""
+    monkeypatch.setattr("l1_bridge.client.following.MOST_LOG_BYTES", 4 << 20)
+    async with L1Client("http://l1.test", L1Options(attempts=1), transport=Generous(40)) as client:
+        follower = client.follow(b"\x11" * 20, 1)
+        tracemalloc.start()
+        try:
+            events = await follower.poll()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(events) == 4
+    assert peak < 16 << 20
+
+
+async def test_receipts_of_a_block_are_filtered_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty transactions with a megabyte of logs each: a stranger's are not held, of wanted ones no more than 32."""
+    header = {"number": "0x1", "timestamp": "0x1", "hash": f"0x{2:064x}", "parentHash": f"0x{1:064x}"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = msgspec.json.decode(request.content)
+        if asked["method"] == "eth_getLogs":
+            return httpx.Response(200, json={"id": asked["id"], "error": {"code": -32602, "message": "too many"}})
+        result = {"eth_chainId": "0x1"}.get(asked["method"], header | {"transactions": [f"0x{1:064x}"] * 40})
+        return httpx.Response(200, json={"jsonrpc": "2.0", "id": asked["id"], "result": result})
+
+    author = b"\x22" * 20
+
+    async def receipt(reader: L1Client, transaction_hash: bytes) -> Receipt:
+        log = Log(author, (), bytes(1 << 20), 1, (2).to_bytes(32, "big"), transaction_hash, 0, 0)
+        return Receipt(transaction_hash, 1, log.block_hash, True, 1, 1, None, (log,))
+
+    monkeypatch.setattr(L1Client, "receipt", receipt)
+    transport = httpx.MockTransport(answer)
+    async with L1Client("http://l1.test", L1Options(attempts=1), transport=transport) as client:
+        tracemalloc.start()
+        try:
+            assert await client.logs(b"\x11" * 20, [], 1, 1) == []
+            _, peak = tracemalloc.get_traced_memory()
+            assert peak < 8 << 20
+            author = b"\x11" * 20
+            with pytest.raises(L1Rejected):
+                await client.logs(author, [], 1, 1)
+        finally:
+            tracemalloc.stop()

@@ -22,6 +22,8 @@ from l1_bridge.client.values import (
 )
 
 HASH, ADDRESS = b"\x11" * 32, b"\x22" * 20
+# The last second whose milliseconds fit into six bytes.
+LAST = 281_474_976_710
 BLOCK = {"number": "0x7", "hash": to_hex(HASH), "parentHash": to_hex(bytes(32)), "timestamp": "0xa"}
 LOG = {
     "address": to_hex(ADDRESS),
@@ -49,7 +51,7 @@ def test_what_a_node_says_of_itself_is_read_whole() -> None:
     assert as_block(BLOCK | {"baseFeePerGas": "0x10"}) == Block(7, HASH, bytes(32), 10, 16)
     # Before the base fee there was none.
     assert as_block(BLOCK) == Block(7, HASH, bytes(32), 10, 0)
-    assert as_block(BLOCK | {"timestamp": hex(2**64 - 1)}) == Block(7, HASH, bytes(32), 2**64 - 1, 0)
+    assert as_block(BLOCK | {"timestamp": hex(LAST)}) == Block(7, HASH, bytes(32), LAST, 0)
     assert as_log(LOG) == READ_LOG
     assert as_receipt(RECEIPT) == Receipt(HASH, 7, HASH, True, 21_000, 0, None, (READ_LOG,))
     assert as_receipt(RECEIPT | {"contractAddress": to_hex(ADDRESS), "status": "0x0"}) == Receipt(
@@ -80,6 +82,7 @@ def test_what_is_not_there_yet_is_none() -> None:
         # What a store of 64 bits cannot hold would end the program that keeps it.
         (as_block, BLOCK | {"number": hex(2**64)}),
         (as_block, BLOCK | {"timestamp": hex(2**64)}),
+        (as_block, BLOCK | {"timestamp": hex(LAST + 1)}),
         (as_block, BLOCK | {"baseFeePerGas": hex(2**64)}),
         (as_block, BLOCK | {"hash": "0x11"}),
         (as_block, BLOCK | {"parentHash": "0x"}),

@@ -5,10 +5,12 @@ from typing import Any
 
 import httpx
 import msgspec
+import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.contracts.artifact import bridge_artifact
 from l1_bridge.hashing import keccak
+from tests.prover.challenger.runs import honest
 from tests.prover.l1_faults import Tamper, Tampering
 
 
@@ -47,6 +49,59 @@ def later(first: int, seconds: int) -> Tamper:
         return result | {"timestamp": hex(int(result["timestamp"], 16) + seconds)}
 
     return tamper
+
+
+def forged_word(event: str, word: int, value: int) -> Tamper:
+    """One word of an event's data is another one; parameters of the Genesis log stand from word 2 on."""
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs":
+            return result
+        at, forged = 2 + 64 * word, value.to_bytes(32, "big").hex()
+        return [
+            log | {"data": log["data"][:at] + forged + log["data"][at + 64 :]}
+            if log["topics"][0] == topic(event)
+            else log
+            for log in result
+        ]
+
+    return tamper
+
+
+def reward_for_nobody(bond_id: int) -> Tamper:
+    """A log that the bridge never wrote: somebody has collected a reward."""
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs" or not result:
+            return result
+        made = result[-1] | {
+            "topics": [topic("RewardCollected"), "0x" + bytes(32).hex(), "0x" + bond_id.to_bytes(32, "big").hex()],
+            "data": "0x" + bytes(32).hex(),
+            "logIndex": hex(int(result[-1]["logIndex"], 16) + 1),
+        }
+        return [*result, made]
+
+    return tamper
+
+
+class Slow(Tampering):
+    """Honest, and slower than L1: it gives logs of one block at a time, while L1 makes two more."""
+
+    def __init__(self, client: L1Client, seconds: float) -> None:
+        super().__init__(honest)
+        self._client, self._seconds = client, seconds
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One HTTP request."""
+        asked = msgspec.json.decode(request.content)
+        if isinstance(asked, dict) and asked["method"] == "eth_getLogs":
+            query = asked["params"][0]
+            if query["fromBlock"] != query["toBlock"]:
+                error = {"code": -32602, "message": "query exceeds max block range 1"}
+                return httpx.Response(200, json={"jsonrpc": "2.0", "id": asked["id"], "error": error})
+            await trio.sleep(self._seconds)
+            await self._client.call("anvil_mine", [hex(2)])
+        return await super().handle_async_request(request)
 
 
 class Rewritten(Tampering):

@@ -13,6 +13,7 @@ import trio.testing
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.options import L1Options
+from l1_bridge.client.values import Block
 from l1_bridge.codec.batch import BridgeId
 from l1_bridge.codec.calls import encode_call
 from l1_bridge.contracts.artifact import bridge_artifact
@@ -20,16 +21,29 @@ from l1_bridge.hashing import keccak
 from prover.challenger.challenger import Challenger, Settings
 from prover.challenger.nodes import MOST_BLOCKS_BEHIND, UNDECIDED_SECONDS, Nodes
 from prover.challenger.report import Report
+from prover.contracts import deployment
 from prover.history.history import ChainReplay
 from prover.history.records import MEMORY_BLOCKS
-from prover.state.store import MemoryStore
+from prover.state.store import MemoryStore, StoreUnavailable
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.patience import PATIENCE_SECONDS
-from tests.prover.challenger.liars import Forked, another_hash, newest_number, selector, topic, without_batch
+from tests.prover.challenger.liars import (
+    Forked,
+    Slow,
+    another_hash,
+    forged_word,
+    later,
+    newest_number,
+    reward_for_nobody,
+    selector,
+    topic,
+    without_batch,
+)
 from tests.prover.challenger.runs import Guard, Hanging, Recorder, dead, honest, lying_blocks, played, sent_by
 from tests.prover.l1_faults import Tamper, Tampering
 from tests.prover.world import (
     CHALLENGER,
+    PARAMETERS,
     World,
     lied,
     opened,
@@ -717,3 +731,104 @@ async def test_the_patience_with_nodes_is_at_most_an_eighth_of_the_window(node: 
         # One node has no other to change places with.
         nodes.doubt("down")
         assert not nodes.change_places()
+
+
+@pytest.mark.stage(build=opened)
+@pytest.mark.parametrize("has_second", [False, True])
+async def test_a_node_that_is_slower_than_l1_keeps_nobody_from_a_proof(
+    guard: Guard, world: World, client: L1Client, has_second: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers all that it is asked, truly and in time, and the end of the chain comes no nearer."""
+    monkeypatch.setattr("l1_bridge.client.following._POLL_SECONDS", 0.1)
+    assert (await guard.once(second=honest)).held
+    await world.steal()
+    await client.call("anvil_mine", [hex(300)])
+    slow = Slow(client, 0.05)
+    await played(
+        guard, slow, Tampering(honest) if has_second else None, 0.5, "rolled_back" if has_second else "proof_mined"
+    )
+    # The proof goes out before the end is reached; with another node, that one is followed.
+    assert not has_second or {"BEHIND", "L1_ALONE"} <= set(guard.alarms)
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize(("word", "value"), [(2, 1), (2, 2**63), (2, 2**64), (11, 0), (11, 2**63), (11, 2**256 - 1)])
+async def test_parameters_of_a_genesis_log_are_held_to_what_the_bridge_has(
+    guard: Guard, world: World, client: L1Client, word: int, value: int
+) -> None:
+    """The window in seconds, and the gas floor of a proof: no hash binds them."""
+    await client.call("evm_mine")
+    lie = forged_word("Genesis", word, value)
+    await played(guard, Tampering(lie), Tampering(honest), 0.5, "rolled_back")
+    assert ("PARAMETERS" in guard.alarms) == (value < 2**64)
+    assert (await world.head()).number == 1
+    cursor = ChainReplay(guard.store, world.bridge).cursor
+    assert (cursor.window_seconds, cursor.proof_gas_floor) == (PARAMETERS.window_seconds, PARAMETERS.proof_gas_floor)
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize(
+    "lie",
+    [
+        reward_for_nobody(7),
+        reward_for_nobody(2**64),
+        forged_word("BatchCommitted", 2, 2**64),
+        later(0, 2**50),
+    ],
+    ids=["a bond that could be", "no bond", "no bond of a batch", "no time"],
+)
+async def test_words_that_no_chain_has_end_no_program(guard: Guard, world: World, lie: Tamper) -> None:
+    await played(guard, Tampering(lie), Tampering(honest), 0.5, "rolled_back")
+    assert "UNEXPECTED" not in guard.alarms
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=stolen)
+async def test_whatever_breaks_the_replay_is_a_reason_to_follow_another_node(
+    guard: Guard, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = ChainReplay._take
+
+    def breaks(replay: ChainReplay, block: Block, log: Any) -> None:
+        if log.topics[0] == bytes(32):
+            raise OverflowError("int too big to convert")
+        taken(replay, block, log)
+
+    def lie(method: str, params: list[Any], result: Any) -> Any:
+        return [log | {"topics": ["0x" + bytes(32).hex()]} for log in result] if method == "eth_getLogs" else result
+
+    monkeypatch.setattr(ChainReplay, "_take", breaks)
+    with pytest.raises(OverflowError):
+        await guard.once(tamper=lie)
+    await played(guard, Tampering(lie), Tampering(honest), 0.5, "rolled_back")
+    assert guard.alarms[0] == "UNEXPECTED"
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=opened)
+async def test_what_the_disk_refuses_ends_the_program(
+    guard: Guard, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(replay: ChainReplay, event: object) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(ChainReplay, "handle", refused)
+    with pytest.raises(StoreUnavailable):
+        await guard.run(once=False)
+    assert guard.alarms == []
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize("has_second", [False, True])
+async def test_where_the_bridge_began_is_not_one_nodes_word_for_ever(
+    guard: Guard, world: World, client: L1Client, has_second: bool
+) -> None:
+    began = await deployment.first_block(client, world.bridge.address)
+    wrong = await newest_number(client)
+    assert 0 < began < wrong
+    # As where one node has denied the bridge's code when the store was made.
+    ChainReplay(guard.store, world.bridge, from_block=wrong)
+    await played(guard, Tampering(honest), Tampering(honest) if has_second else None, 0.5, "rolled_back")
+    assert ChainReplay(guard.store, world.bridge).cursor.from_block == began
+    assert (await world.head()).number == 1
