@@ -349,8 +349,8 @@ def _any_price_of_any_age(patch: pytest.MonkeyPatch) -> None:
 
 def _open_profit_alone_pays(patch: pytest.MonkeyPatch) -> None:
     """Deleveraging in which what the counterparty has not won is paid by nobody, and so not at all."""
-    bears = "    borne: int256 = min(rest, profit * abs(closed) // abs(held.size))\n"
-    rule_off(patch, rescue, bears, bears + "    if borne < rest:\n        return codes.INDEBTED, 0\n")
+    bears = "    return codes.OK, min(rest, min(won, spare))\n"
+    rule_off(patch, rescue, bears, "    if min(won, spare) < rest:\n        return codes.INDEBTED, 0\n" + bears)
 
 
 def _silence_matures(patch: pytest.MonkeyPatch) -> None:
