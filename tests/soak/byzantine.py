@@ -249,6 +249,8 @@ class Campaign:
 
     def _seat(self, scene: Scene, role: int) -> None:
         scene.sender = scene.chain.address(role)
+        # A seat that opens is nobody's in the same second.
+        scene.chain.pass_time(1)
         take = encode_call("take_seat", "http://127.0.0.1:9")
         bond = world.PARAMETERS.bond_wei
         scene.chain.send_from(scene.sender, scene.rollup.bridge.address, take, bond)

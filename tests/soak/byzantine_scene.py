@@ -121,6 +121,8 @@ class Scene:
         self.rollup.venue.go_back(tip)
         proof = encode_prove_fraud(lie.batch, 0, self.witness(lie.batch.chunks[0].body))
         self.chain.send_from(self.chain.address(world.RIVAL), self.rollup.bridge.address, proof)
+        # A seat that opens is nobody's in the same second.
+        self.chain.pass_time(1)
         await self.rollup.take_seat(SUCCESSOR)
         self.sender = self.chain.address(SUCCESSOR)
 

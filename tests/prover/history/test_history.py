@@ -273,6 +273,8 @@ async def test_a_batch_posted_again_after_a_roll_back_is_judged_anew(world: Worl
     reader.catch_up()
     await prove(world, reader.replay.dispute())
     world.venue.go_back(1)
+    # A seat that opens is nobody's in the same second.
+    reader.chain.pass_time(1)
     await world.take_seat(SUCCESSOR)
     again = await world.commit([world.venue.trade(await world.now_ms())], role=SUCCESSOR)
     notices = reader.catch_up()
@@ -530,6 +532,7 @@ async def test_a_node_that_hides_a_log_makes_every_later_verdict_unknown(world: 
     honest.catch_up()
     await prove(world, honest.replay.dispute())
     world.venue.go_back(1)
+    honest.chain.pass_time(1)
     await world.take_seat(SUCCESSOR)
     await world.commit(role=SUCCESSOR)
 
