@@ -9,6 +9,7 @@ import { join, useFeed } from "../feeds.js";
 import { dollars, percent, size } from "../format.js";
 import { html } from "../html.js";
 import { standingOf } from "../pictures/gauge_words.js";
+import { headline, partOf } from "../rescued.js";
 import { session } from "../session.js";
 import { NEW_ACCOUNT } from "../terms.js";
 import { account, addressOf, marketOf } from "../venue.js";
@@ -34,7 +35,7 @@ export function MarginCalls() {
   );
   const level = seen === undefined ? 0 : levelOf(seen);
   useEffect(() => alarm(index ?? 0, level, own.includes(index ?? -1)), [index, level]);
-  useEffect(() => tellRescue(seen?.rescue), [seen?.rescue?.number]);
+  useEffect(() => tellRescue(seen?.rescue, index), [seen?.rescue?.number]);
   useEffect(() => others.forEach((one) => alarm(one.account, one.level_percent, true)), [others.map((one) => `${one.account}:${one.level_percent}`).join(" ")]);
   if (level === 0 && others.length === 0) return null;
   return html`<div class="margin-calls">
@@ -46,12 +47,15 @@ export function MarginCalls() {
   </div>`;
 }
 
-/** Says that something was closed, at once and wherever one looks. @param {import("../wire").PostMortemView | null | undefined} rescue */
-function tellRescue(rescue) {
-  if (!rescue) return;
+/**
+ * Says that something was closed, at once and wherever one looks; not where an order was filled by it.
+ * @param {import("../wire").PostMortemView | null | undefined} rescue @param {number | null} index
+ */
+function tellRescue(rescue, index) {
+  if (!rescue || partOf(rescue, index) === "met") return;
   const market = marketOf(prices.peek(), rescue.market);
   const lots = market ? size(rescue.lots, market) : String(rescue.lots);
-  say("wrong", `${rescue.kind.replaceAll("_", " ")}: ${lots} ${rescue.market} closed`, "What decided it, and what it cost, stands at the pool.");
+  say("wrong", headline(rescue, index, lots), "What decided it, and what it cost, stands at the pool.");
 }
 
 /** The level that was told, or that the numbers stand at already. @param {AccountView} seen */
@@ -78,7 +82,7 @@ function Banner({ seen, level }) {
 /** @param {number} level @param {string} shown */
 function words(level, shown) {
   if (level >= 100) return "After three ticks in a row lots are closed until the account is back at its initial requirement.";
-  return `What has to stay is ${shown} of this account's equity; at 100% liquidation begins.`;
+  return `What has to stay is ${shown} of this account's equity; at 100% liquidation begins. A call ends five points below its level.`;
 }
 
 /** @param {{seen: AccountView}} props */

@@ -7,6 +7,7 @@ import { useEffect, useState } from "preact/hooks";
 import { api } from "../feeds.js";
 import { dollars, exactTime, price, relative, size } from "../format.js";
 import { html } from "../html.js";
+import { headline, partOf } from "../rescued.js";
 import { marketOf, second } from "../venue.js";
 import { Panel } from "./panel.js";
 import { Money } from "./value.js";
@@ -14,7 +15,7 @@ import { Money } from "./value.js";
 const SHOWN = 5;
 /** What each kind does, in one sentence. @type {Record<string, string>} */
 const DOES = {
-  liquidation: "The largest orders of the book took lots, until the account was back at its initial requirement and no further.",
+  liquidation: "Orders of the book took lots: at most as many as bring the account back to its initial requirement.",
   take_over: "The market's insurance account took lots: the book was too thin.",
   deleveraging: "Positions on the other side were closed against it, the most profitable and leveraged first.",
   unwinding: "The insurance account gave lots back to the market.",
@@ -31,7 +32,7 @@ export function PostMortems({ seen, markets }) {
   useEffect(() => {
     let isOver = false;
     api.call("catenary_postMortems", { account, limit: SHOWN }).then(
-      (answer) => isOver || tell(answer),
+      (answer) => isOver || tell(answer.filter((one) => partOf(one, account) !== "met")),
       () => {},
     );
     return () => {
@@ -40,20 +41,20 @@ export function PostMortems({ seen, markets }) {
   }, [account, moment]);
   if (found.length === 0) return null;
   return html`<${Panel} title="What was closed, and why" area="rescues">
-    <div class="post-mortems">${found.toSorted((a, b) => b.number - a.number).map((one) => html`<${Card} key=${one.number} one=${one} market=${marketOf(markets, one.market)} />`)}</div>
+    <div class="post-mortems">${found.toSorted((a, b) => b.number - a.number).map((one) => html`<${Card} key=${one.number} one=${one} of=${account} market=${marketOf(markets, one.market)} />`)}</div>
   <//>`;
 }
 
-/** @param {{one: PostMortemView, market: MarketView | undefined}} props */
-function Card({ one, market }) {
+/** @param {{one: PostMortemView, of: number, market: MarketView | undefined}} props */
+function Card({ one, of, market }) {
   const at = (/** @type {number | string | null} */ ticks) => (ticks === null ? "none" : market ? price(ticks, market) : String(ticks));
   const name = one.kind.replaceAll("_", " ");
   return html`<article class="post-mortem" aria-label="${name} ${one.number}">
-    <header><strong>${name} of ${market ? size(one.lots, market) : one.lots} ${one.market}</strong>
+    <header><strong>${headline(one, of, market ? size(one.lots, market) : String(one.lots))}</strong>
       <time class="soft" datetime=${new Date(one.tick_time_ms).toISOString()} title=${exactTime(one.tick_time_ms)}>${relative(one.tick_time_ms, second.value)}</time></header>
     <p class="soft">${DOES[one.kind] ?? ""}</p>
     <dl>
-      <div><dt>Judged at, the better of two prices</dt><dd class="number">${at(one.judged_price_ticks)}</dd></div>
+      <div><dt>Judged at, the ${one.kind === "forced_close" ? "worse" : "better"} of two prices</dt><dd class="number">${at(one.judged_price_ticks)}</dd></div>
       <div><dt>Equity there, and what had to stay</dt><dd><${Money} micros=${one.judged_equity_micros} />, <${Money} micros=${one.judged_maintenance_micros} /></dd></div>
       <div><dt>Closed at</dt><dd class="number">${at(one.price_ticks)}</dd></div>
       <div><dt>Oracle price</dt><dd class="number">${at(one.oracle_price_ticks)}</dd></div>

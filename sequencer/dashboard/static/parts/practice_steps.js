@@ -38,13 +38,13 @@ export const STEPS = [
   },
   {
     title: "Two positions, one pool",
-    ask: "Buy bitcoin with half of your buying power, then sell ether with two fifths of what is left. The outline in the picture is what the law says would come of it: nothing was sent yet.",
+    ask: "Buy bitcoin with half of your buying power, then sell ether with two fifths of what is left. The outline in the picture is what the law says would come of the bitcoin: nothing was sent yet.",
     button: "Buy BTC and sell ETH",
     seen: "One pool stands behind both. Each position asks for a part of it to stay (solid), and for more to grow (hatched).",
   },
   {
     title: "One position eats the pool",
-    ask: "Bitcoin falls by 0.8 percent. Ether falls too, by one percent, and you have sold it.",
+    ask: "Bitcoin falls by 0.8 percent. Ether falls too, by one percent, and you have sold it. These are the prices of this devnet: they fall for each of your accounts, and for everybody's.",
     button: "Let prices fall",
     seen: "What BTC loses comes out of the pool into which ETH has paid: the gain of one position keeps the other alive. Isolated, each would stand alone.",
   },
@@ -58,13 +58,13 @@ export const STEPS = [
     title: "The gentle liquidation",
     ask: "At 100 percent the account is liquidated: three prices in a row have to say so. What is closed, and at which price, is the law's, and nobody's decision.",
     button: "Let BTC fall until liquidation",
-    seen: "No more is closed than brings the account back to what it needs to grow, at a price that the rest of the account does not pay for.",
+    seen: "No more is closed than brings the account back to what it needs to grow, at a price that the rest of the account does not pay for; the fee goes to the market's fund.",
   },
   {
     title: "The exit that nobody can refuse",
-    ask: "Leave by a transaction on L1 that asks nobody: the sequencer has to close what is open and pay, or it loses its seat. Then claim the money on L1, once the batch is final.",
+    ask: "Leave by a transaction on L1 that asks nobody: the sequencer has to close what is open and pay, or it loses its seat. Then claim the money on L1, once the batch is final. It costs up to one percent of the size of what is open, which can be most of what you own.",
     button: "Leave through L1 and claim",
-    seen: "What was open was closed at the worse of two prices, less one percent at most: the price of asking nobody. Who closes by orders and withdraws pays none of it.",
+    seen: "What was open was closed at the worse of two prices, less one percent of its size at most: the price of asking nobody. With positions of many times the equity that is most of it. Who closes by orders and withdraws pays none of it.",
   },
 ];
 

@@ -84,5 +84,5 @@ export function Forced({ markets, positions }) {
       const lots = BigInt(one.size_lots) < 0n ? -BigInt(one.size_lots) : BigInt(one.size_lots);
       return html`<button type="button" key=${one.market} onClick=${() => go(forcedClose(who, of, market.index, lots, 0n))}>Force ${size(lots, market)} ${one.market} closed</button>`;
     })}
-      <button type="button" class="plain" onClick=${() => confirm(`Account ${of} leaves: everything signed is void, positions are closed, what may leave is paid to you.`) && go(left(who, of))}>Leave with everything</button></div>`;
+      <button type="button" class="plain" onClick=${() => confirm(`Account ${of} leaves: everything signed is void, positions are closed at up to one percent of their size, which can be most of the equity, and what may leave is paid to you.`) && go(left(who, of))}>Leave with everything</button></div>`;
 }
