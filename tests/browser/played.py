@@ -56,6 +56,10 @@ class Played:
         order, signature = self._signer.order(market, constants.BUY, 100, price, slot, constants.GOOD_TILL_TIME)
         self._node.client.call("catenary_order", order=order, signature="0x" + signature.hex())
 
+    def moved_to(self, node: Node) -> None:
+        """The same account where its node has begun again."""
+        self._node = node
+
     def wait_for_a_tick(self) -> None:
         """Until the oracle has spoken again."""
 

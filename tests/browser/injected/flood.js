@@ -31,15 +31,22 @@ window.flood = async ({ updates, perFrame, base, seed }) => {
     sides.set(name, book);
     wire.tell(name, { market: "", previous: 0, ...change, time_ms: Date.now(), checksum: checksum(book) });
   }
+  const pools = [...wire.channels.keys()].filter((name) => name.startsWith("account:"));
   const one = (at) => {
-    const [name] = books[at % books.length];
-    if (at % 5 === 4 && trades.length) {
+    const [name] = books[at % books.length] ?? [];
+    if (name === undefined || at % 50 === 0) {
+      // A view without a book has prices and pools; those of a book are renewed beside it.
+      const prices = wire.channels.get("prices").snapshot;
+      wire.tell("prices", prices.map((market) => ({ ...market, price_ticks: market.price_ticks + random(20) })));
+      for (const pool of pools) {
+        const { snapshot } = wire.channels.get(pool);
+        const equity_micros = String(BigInt(snapshot.equity_micros) - BigInt(random(9_000_000)));
+        wire.tell(pool, { ...snapshot, equity_micros, free_collateral_micros: equity_micros });
+      }
+    } else if (at % 5 === 4 && trades.length) {
       const [bid] = sides.get(name).bids[0];
       const fill = { market: "", price_ticks: bid, size_lots: 1 + random(9), fee_micros: "1", maker_fee_micros: "1", taker_fee_micros: "1", maker: 9, taker: 10, maker_order_id: `${at}`, taker_order_id: `${at}b`, taker_side: at % 2 ? "buy" : "sell", time_ms: Date.now(), chunk: 1, operation_index: at };
       wire.tell(trades[at % trades.length], fill);
-    } else if (at % 50 === 0) {
-      const prices = wire.channels.get("prices").snapshot;
-      wire.tell("prices", prices.map((market) => ({ ...market, price_ticks: market.price_ticks + random(20) })));
     } else {
       const book = sides.get(name);
       const side = random(2) ? "bids" : "asks";

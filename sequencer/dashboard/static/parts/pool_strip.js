@@ -17,11 +17,11 @@ export function PoolStrip() {
   const found = useFeed(account.value === null ? null : `account:${account.value}`);
   const markets = useFeed("prices");
   const refused = useRefusal(account.value === null ? null : `account:${account.value}`);
-  if (account.value === null || (found === undefined && refused === null)) return null;
-  if (found === undefined) return html`<${Hidden} of=${account.value} />`;
-  const { after, isOld, by } = imagined(found.account);
   // The pool's own view has the large picture.
   const isElsewhere = route.value[0] !== "pool";
+  if (account.value === null) return null;
+  if (found === undefined) return refused === null ? html`<${Waiting} of=${account.value} isDrawn=${isElsewhere && isDrawn.value} />` : html`<${Hidden} of=${account.value} />`;
+  const { after, isOld, by } = imagined(found.account);
   /** @param {string} key */
   const money = (key) => html`<${Becomes} before=${dollars(found[key])} after=${after && dollars(/** @type {any} */ (after)[key])} isOld=${isOld} />`;
   return html`<section class="pool-strip ${link.value === "open" ? "" : "stale"}" aria-label="Pool">
@@ -50,6 +50,14 @@ function Hidden({ of }) {
     <span class="soft">not told by this node</span>
     ${isOwn && html`<div class="grow"></div><${ShowKey} of=${of} />`}
   </div></section>`;
+}
+
+/** The room that the pool will take, so that nothing below it jumps. @param {{of: number, isDrawn: boolean}} props */
+function Waiting({ of, isDrawn }) {
+  return html`<section class="pool-strip" aria-label="Pool" aria-busy="true">
+    <div class="pool-line"><a href=${addressOf("pool")} class="pool-strip-account">Pool ${of}</a><span class="soft">Waiting for the node.</span></div>
+    ${isDrawn && html`<div class="strip-picture"></div>`}
+  </section>`;
 }
 
 /** How far all prices together may move, in a sentence. @param {{fall_bp: number | null, rise_bp: number | null, positions: any[]}} seen */

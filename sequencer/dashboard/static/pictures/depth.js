@@ -51,7 +51,7 @@ function Row({ level, side, market, whole, own }) {
   return html`<tr class=${own ? "own" : ""} onClick=${() => toForm(level.price_ticks, market)} title=${own ? `Yours: ${size(own, market)}` : null}>
     <td class=${side === "bids" ? "gain" : "loss"}>${own ? html`<span class="mark" aria-label="your order">◆</span>` : null}${price(level.price_ticks, market)}</td>
     <td>${size(level.lots, market)}</td>
-    <td class="sum"><span class="bar" style=${{ width: `${(100 * level.sum) / whole}%` }}></span><span>${size(level.sum, market)}</span></td>
+    <td class="sum"><span class="bar" style=${{ transform: `scaleX(${level.sum / whole})` }}></span><span>${size(level.sum, market)}</span></td>
   </tr>`;
 }
 

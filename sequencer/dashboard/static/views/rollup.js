@@ -20,16 +20,16 @@ export function Rollup() {
   const found = useFeed(account.value === null ? null : `account:${account.value}`);
   return html`<h1 class="sr">Rollup</h1>
     <div class="stack">
-      <${Panel} title="Node"><${Node} /><//>
-      <${Panel} title="Your proof"><${ProofSteps} markets=${markets} /><//>
-      <${Panel} title="Past the sequencer"><${Forced} markets=${markets} positions=${found?.positions ?? []} /><//>
-      <${Panel} title="Insurance and deleveraging"><${InsuranceFunds} markets=${markets} /><//>
+      <${Panel} title="Node" area="node"><${Node} /><//>
+      <${Panel} title="Your proof" area="proof"><${ProofSteps} markets=${markets} /><//>
+      <${Panel} title="Past the sequencer" area="forced"><${Forced} markets=${markets} positions=${found?.positions ?? []} /><//>
+      <${Panel} title="Insurance and deleveraging" area="funds"><${InsuranceFunds} markets=${markets} /><//>
     </div>
     <div class="stack">
-      <${Panel} title="Batches"><${Batches} /><//>
+      <${Panel} title="Batches" area="batches"><${Batches} /><//>
       <${Panel} title="Withdrawals"><${Withdrawals} /><//>
-      <${Panel} title="Queue from L1"><${Queue} /><//>
-      <${Panel} title="Disputes"><${Disputes} /><//>
+      <${Panel} title="Queue from L1" area="queue"><${Queue} /><//>
+      <${Panel} title="Disputes" area="disputes"><${Disputes} /><//>
     </div>`;
 }
 
