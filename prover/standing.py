@@ -65,8 +65,9 @@ def judged_by_rescue(globals: containers.Globals, account: containers.Account, n
     """For whoever may rescue it, liquidator or guard: settled at the last tick, then at the judged prices."""
     settled, _ = margin.settle(globals.risk, account, now_ms)
     risk = judged_risk(globals, settled)
+    previous = [listed.previous_price for listed in globals.markets]
     now = counted_by_rescue(risk, settled)
-    return Judged(now.equity, now.initial, now.maintenance, now.notional, rescue.largest(risk, settled))
+    return Judged(now.equity, now.initial, now.maintenance, now.notional, rescue.largest(risk, previous, settled))
 
 
 def counted_by_rescue(risk: containers.Risk, settled: containers.Account) -> Standing:

@@ -2,13 +2,14 @@
 """
 @title Markets
 @license MIT
-@notice The markets family of the law as a contract of its own: stateless, called by the referee.
+@notice The markets family of the law, and forced rescues of insurance accounts, as a contract of its own: stateless, called by the referee.
 """
 
 from prover.stf import containers
 from prover.stf import encoding
 from prover.stf import markets as law
 from prover.stf import merkle
+from prover.stf import rescue
 
 
 @external
@@ -60,3 +61,19 @@ def check_venue(tail: uint256, signers: uint256[7], posting_fee: int256, grace_p
     @return Code.
     """
     return law.check_venue(encoding.venue_parameters(tail), signers, posting_fee, grace_period, changed_at, now)
+
+
+@external
+@pure
+def decide(tag: int256, under: containers.Conditions, move: containers.Rescue, account: containers.Account, other: containers.Side, insurance: containers.Account) -> containers.Rescued:
+    """
+    @notice Decides a forced rescue of an insurance account.
+    @param tag Nothing else comes here.
+    @param under Prices, those of the tick before, the chunk's time and what the ticks before it allow, the market.
+    @param move What its author asks for.
+    @param account The insurance account that is rescued.
+    @param other Nobody.
+    @param insurance The market's insurance account.
+    @return The decision and what it leads to.
+    """
+    return rescue.decide_of_fund(under, move, account, insurance)

@@ -83,7 +83,7 @@ TIERS: Final = {
         interest_lower_micros=5 * _MILLION,
         interest_upper_micros=10 * _MILLION,
         band_ppm=200_000,
-        unwind_band_ppm=10_000,
+        unwind_band_ppm=5_000,
         funding_cap_ppb=2_000_000,
     ),
     "isolated": Tier(
@@ -92,7 +92,7 @@ TIERS: Final = {
         interest_lower_micros=_MILLION // 2,
         interest_upper_micros=_MILLION,
         band_ppm=200_000,
-        unwind_band_ppm=10_000,
+        unwind_band_ppm=5_000,
         funding_cap_ppb=2_000_000,
     ),
 }

@@ -132,7 +132,7 @@ MOST_FEE_PPM: Final = 1_000
 LEAST_BAND_PPM: Final = 10_000
 LEAST_UNWIND_BAND_PPM: Final = 100
 # Of ten times its equity an hour: a fifth of it.
-MOST_UNWIND_BAND_PPM: Final = 20_000
+MOST_UNWIND_BAND_PPM: Final = 5_000
 MOST_BAND_PPM: Final = 500_000
 # Four percent an hour, as Hyperliquid caps it; interest and damping up to 0.1 percent in eight hours.
 MOST_FUNDING_CAP_PPB: Final = 40_000_000
@@ -212,7 +212,7 @@ FILL_WEIGHT: Final = 124
 SET_AGENT_WEIGHT: Final = 165
 SET_LEVERAGE_WEIGHT: Final = 162
 LIQUIDATE_WEIGHT: Final = 300
-TAKE_OVER_WEIGHT: Final = 280
+TAKE_OVER_WEIGHT: Final = 285
 DELEVERAGE_WEIGHT: Final = 385
 UNWIND_WEIGHT: Final = 162
 CLOSE_STEP_WEIGHT: Final = 600

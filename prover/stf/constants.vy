@@ -135,7 +135,7 @@ MOST_FEE_PPM: constant(int256) = 1_000
 LEAST_BAND_PPM: constant(int256) = 10_000
 LEAST_UNWIND_BAND_PPM: constant(int256) = 100
 # Of ten times its equity an hour: a fifth of it.
-MOST_UNWIND_BAND_PPM: constant(int256) = 20_000
+MOST_UNWIND_BAND_PPM: constant(int256) = 5_000
 MOST_BAND_PPM: constant(int256) = 500_000
 # Four percent an hour, as Hyperliquid caps it; interest and damping up to 0.1 percent in eight hours.
 MOST_FUNDING_CAP_PPB: constant(int256) = 40_000_000
@@ -215,7 +215,7 @@ FILL_WEIGHT: constant(int256) = 124
 SET_AGENT_WEIGHT: constant(int256) = 165
 SET_LEVERAGE_WEIGHT: constant(int256) = 162
 LIQUIDATE_WEIGHT: constant(int256) = 300
-TAKE_OVER_WEIGHT: constant(int256) = 280
+TAKE_OVER_WEIGHT: constant(int256) = 285
 DELEVERAGE_WEIGHT: constant(int256) = 385
 UNWIND_WEIGHT: constant(int256) = 162
 CLOSE_STEP_WEIGHT: constant(int256) = 600

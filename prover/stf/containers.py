@@ -431,3 +431,4 @@ class Ticked(msgspec.Struct, gc=False):
     funding_index: list[int]
     settling: list[int]
     status: list[int]
+    previous_price: list[int]

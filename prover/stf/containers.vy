@@ -361,3 +361,4 @@ struct Ticked:
     funding_index: int256[16]
     settling: int256[16]
     status: int256[16]
+    previous_price: int256[16]

@@ -117,18 +117,25 @@ def booked(account: containers.Account, change: int256, positions: list[containe
     )
 
 
+def carried(old: containers.Position, size: int256, quote: int256) -> int256:
+    """What a position has cost after a trade: of lots that are gone it is money, pro rata; PROTOCOL.md 7.4."""
+    new_size: int256 = old.size + size
+    if new_size * old.size < 0:
+        return floor_div(quote * abs(new_size), abs(size))
+    if abs(new_size) < abs(old.size):
+        return floor_div(old.cost * abs(new_size), abs(old.size))
+    return old.cost + quote
+
+
 def moved(
     risk: containers.Risk, settled: containers.Account, market: int256, size: int256, quote: int256, fee: int256
 ) -> containers.Account:
     """An account after a settled trade of its position in one market; PROTOCOL.md 7.4."""
     old: containers.Position = encoding.unpack(settled.positions[market])
-    new_size: int256 = old.size + size
-    change: int256 = -fee
-    if new_size == 0:
-        change = change - old.cost - quote
+    cost: int256 = carried(old, size, quote)
     positions: list[containers.Position] = settled.positions.copy()
-    positions[market] = encoding.pack(new_size, old.cost + quote, risk.funding_index[market])
-    return booked(settled, change, positions)
+    positions[market] = encoding.pack(old.size + size, cost, risk.funding_index[market])
+    return booked(settled, cost - old.cost - quote - fee, positions)
 
 
 def filled_up(risk: containers.Risk, account: containers.Account) -> containers.Account:

@@ -142,16 +142,25 @@ def booked(account: containers.Account, change: int256, positions: uint256[16]) 
 
 @internal
 @pure
+def carried(old: containers.Position, size: int256, quote: int256) -> int256:
+    """What a position has cost after a trade: of lots that are gone it is money, pro rata; PROTOCOL.md 7.4."""
+    new_size: int256 = old.size + size
+    if new_size * old.size < 0:
+        return self.floor_div(quote * abs(new_size), abs(size))
+    if abs(new_size) < abs(old.size):
+        return self.floor_div(old.cost * abs(new_size), abs(old.size))
+    return old.cost + quote
+
+
+@internal
+@pure
 def moved(risk: containers.Risk, settled: containers.Account, market: int256, size: int256, quote: int256, fee: int256) -> containers.Account:
     """An account after a settled trade of its position in one market; PROTOCOL.md 7.4."""
     old: containers.Position = encoding.unpack(settled.positions[market])
-    new_size: int256 = old.size + size
-    change: int256 = -fee
-    if new_size == 0:
-        change = change - old.cost - quote
+    cost: int256 = self.carried(old, size, quote)
     positions: uint256[16] = settled.positions
-    positions[market] = encoding.pack(new_size, old.cost + quote, risk.funding_index[market])
-    return self.booked(settled, change, positions)
+    positions[market] = encoding.pack(old.size + size, cost, risk.funding_index[market])
+    return self.booked(settled, cost - old.cost - quote - fee, positions)
 
 
 @internal

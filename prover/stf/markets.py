@@ -148,6 +148,22 @@ def reported(
     return codes.OK, prices, premiums
 
 
+def undecided(code: int256, time: int256, grace_until: int256) -> containers.Ticked:
+    """A tick of which nothing is known but when it is; PROTOCOL.md 8.6."""
+    return containers.Ticked(
+        code=code,
+        time=time,
+        grace_until=grace_until,
+        streak=1,
+        price=[0] * constants.MARKETS,
+        premium_ppb=[0] * constants.MARKETS,
+        funding_index=[0] * constants.MARKETS,
+        settling=[0] * constants.MARKETS,
+        status=[0] * constants.MARKETS,
+        previous_price=[0] * constants.MARKETS,
+    )
+
+
 def tick(
     domain: bytes32, globals: containers.Globals, now: int256, operation: bytes, ecrecover: Recover
 ) -> containers.Ticked:
@@ -155,17 +171,8 @@ def tick(
     head: uint256 = word_at(operation, 1)
     time: int256 = encoding.bits(head, 208, 48)
     signer_count: int256 = encoding.bits(head, 200, 8)
-    ticked: containers.Ticked = containers.Ticked(
-        code=check_tick(time, signer_count, encoding.bits(head, 192, 8), globals, now),
-        time=time,
-        grace_until=globals.grace_until,
-        streak=1,
-        price=[0] * constants.MARKETS,
-        premium_ppb=[0] * constants.MARKETS,
-        funding_index=[0] * constants.MARKETS,
-        settling=[0] * constants.MARKETS,
-        status=[0] * constants.MARKETS,
-    )
+    code: int256 = check_tick(time, signer_count, encoding.bits(head, 192, 8), globals, now)
+    ticked: containers.Ticked = undecided(code, time, globals.grace_until)
     if ticked.code != codes.OK:
         return ticked
     prices: list[list[int256]] = [[0] * constants.SIGNERS for _ in range(constants.MARKETS)]
@@ -187,13 +194,17 @@ def tick(
         ticked.status[market] = listed.status
         ticked.price[market] = globals.risk.price[market]
         ticked.funding_index[market] = globals.risk.funding_index[market]
+        # A named price stands until there is one.
+        ticked.previous_price[market] = listed.previous_price
         if listed.status == constants.MARKET_SETTLED:
             is_priced = True
+            ticked.previous_price[market] = ticked.price[market]
             continue
         price: int256 = median(prices[market], signer_count)
         price = counted(price, ticked.price[market], listed.previous_price)
         if price != 0:
             is_priced = True
+            ticked.previous_price[market] = ticked.price[market]
             ticked.price[market] = price
             ticked.premium_ppb[market] = median(premiums[market], signer_count)
             ticked.funding_index[market] = accrued(
@@ -202,9 +213,12 @@ def tick(
                 ticked.price[market],
                 time - globals.tick_time,
             )
-        elif listed.status == constants.MARKET_OPEN and ticked.price[market] != 0:
-            # Set aside alone: its price and index stand, it is only reduced, and the others go on.
-            ticked.status[market] = constants.MARKET_REDUCE_ONLY
+        elif ticked.price[market] != 0:
+            # Set aside alone: its price and index stand, it is only reduced, and the others go on. Nobody else has to
+            # trade at what stands: no previous price says so.
+            ticked.previous_price[market] = 0
+            if listed.status == constants.MARKET_OPEN:
+                ticked.status[market] = constants.MARKET_REDUCE_ONLY
         if listed.status == constants.MARKET_SETTLING:
             is_over: int256 = 0
             price_now: int256 = 0
@@ -243,7 +257,8 @@ def in_range(given: containers.Parameters) -> bool:
         return False
     if given.unwind_band_ppm < constants.LEAST_UNWIND_BAND_PPM:
         return False
-    if given.unwind_band_ppm > min(given.band_ppm, constants.MOST_UNWIND_BAND_PPM):
+    # Less than a forced close pays: else a fund gave back to an owner's own orders more than it takes of him.
+    if given.unwind_band_ppm > constants.MOST_UNWIND_BAND_PPM:
         return False
     if given.funding_cap_ppb > constants.MOST_FUNDING_CAP_PPB:
         return False

@@ -163,23 +163,32 @@ def reported(domain: bytes32, signers: uint256[7], market_count: int256, time: i
 
 
 @internal
-@view
-def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: uint256) -> containers.Ticked:
-    """Whether a tick is a quorum's, and the prices and funding that follow; PROTOCOL.md 8.6."""
-    head: uint256 = merkle.at(operation + 1)
-    time: int256 = encoding.bits(head, 208, 48)
-    signer_count: int256 = encoding.bits(head, 200, 8)
-    ticked: containers.Ticked = containers.Ticked(
-        code=self.check_tick(time, signer_count, encoding.bits(head, 192, 8), globals, now),
+@pure
+def undecided(code: int256, time: int256, grace_until: int256) -> containers.Ticked:
+    """A tick of which nothing is known but when it is; PROTOCOL.md 8.6."""
+    return containers.Ticked(
+        code=code,
         time=time,
-        grace_until=globals.grace_until,
+        grace_until=grace_until,
         streak=1,
         price=empty(int256[16]),
         premium_ppb=empty(int256[16]),
         funding_index=empty(int256[16]),
         settling=empty(int256[16]),
         status=empty(int256[16]),
+        previous_price=empty(int256[16]),
     )
+
+
+@internal
+@view
+def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: uint256) -> containers.Ticked:
+    """Whether a tick is a quorum's, and the prices and funding that follow; PROTOCOL.md 8.6."""
+    head: uint256 = merkle.at(operation + 1)
+    time: int256 = encoding.bits(head, 208, 48)
+    signer_count: int256 = encoding.bits(head, 200, 8)
+    code: int256 = self.check_tick(time, signer_count, encoding.bits(head, 192, 8), globals, now)
+    ticked: containers.Ticked = self.undecided(code, time, globals.grace_until)
     if ticked.code != codes.OK:
         return ticked
     prices: int256[7][16] = empty(int256[7][16])
@@ -199,13 +208,17 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         ticked.status[market] = listed.status
         ticked.price[market] = globals.risk.price[market]
         ticked.funding_index[market] = globals.risk.funding_index[market]
+        # A named price stands until there is one.
+        ticked.previous_price[market] = listed.previous_price
         if listed.status == constants.MARKET_SETTLED:
             is_priced = True
+            ticked.previous_price[market] = ticked.price[market]
             continue
         price: int256 = self.median(prices[market], signer_count)
         price = self.counted(price, ticked.price[market], listed.previous_price)
         if price != 0:
             is_priced = True
+            ticked.previous_price[market] = ticked.price[market]
             ticked.price[market] = price
             ticked.premium_ppb[market] = self.median(premiums[market], signer_count)
             ticked.funding_index[market] = self.accrued(
@@ -214,9 +227,12 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
                 ticked.price[market],
                 time - globals.tick_time,
             )
-        elif listed.status == constants.MARKET_OPEN and ticked.price[market] != 0:
-            # Set aside alone: its price and index stand, it is only reduced, and the others go on.
-            ticked.status[market] = constants.MARKET_REDUCE_ONLY
+        elif ticked.price[market] != 0:
+            # Set aside alone: its price and index stand, it is only reduced, and the others go on. Nobody else has to
+            # trade at what stands: no previous price says so.
+            ticked.previous_price[market] = 0
+            if listed.status == constants.MARKET_OPEN:
+                ticked.status[market] = constants.MARKET_REDUCE_ONLY
         if listed.status == constants.MARKET_SETTLING:
             is_over: int256 = 0
             price_now: int256 = 0
@@ -264,7 +280,8 @@ def in_range(given: containers.Parameters) -> bool:
         return False
     if given.unwind_band_ppm < constants.LEAST_UNWIND_BAND_PPM:
         return False
-    if given.unwind_band_ppm > min(given.band_ppm, constants.MOST_UNWIND_BAND_PPM):
+    # Less than a forced close pays: else a fund gave back to an owner's own orders more than it takes of him.
+    if given.unwind_band_ppm > constants.MOST_UNWIND_BAND_PPM:
         return False
     if given.funding_cap_ppb > constants.MOST_FUNDING_CAP_PPB:
         return False

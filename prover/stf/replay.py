@@ -124,9 +124,7 @@ def take_tick(globals: containers.Globals, ticked: containers.Ticked, queued: in
     """Prices, indices and clocks as a tick leaves them; PROTOCOL.md 8.6."""
     new_hour = ticked.time // constants.HOUR != globals.tick_time // constants.HOUR
     for market, listed in enumerate(globals.markets):
-        # A named price stands until there is one.
-        if ticked.price[market] != 0:
-            listed.previous_price = globals.risk.price[market]
+        listed.previous_price = ticked.previous_price[market]
         listed.premium_ppb = ticked.premium_ppb[market]
         if new_hour:
             listed.turned_over = 0
@@ -639,15 +637,13 @@ class Chunk(WorkingState):
             facing = self._side(self.orders[move.maker])
         else:
             facing = containers.Side(order=_NO_ORDER, account=self.accounts[other], slot=_NO_SLOT)
-        decide = rescue.decide_by_order if by_order else rescue.decide
-        rescued = decide(
-            tag,
-            self.conditions(tag, market, entered_at),
-            move,
-            self.accounts[move.account],
-            facing,
-            self.accounts[insurance],
-        )
+        under = self.conditions(tag, market, entered_at)
+        row, fund = self.accounts[move.account], self.accounts[insurance]
+        if homing:
+            rescued = rescue.decide_of_fund(under, move, row, fund)
+        else:
+            decide = rescue.decide_by_order if by_order else rescue.decide
+            rescued = decide(tag, under, move, row, facing, fund)
         if rescued.code == codes.OK:
             if tag == constants.CLOSE_STEP:
                 before = abs(encoding.unpack(self.accounts[move.account].positions[market]).size)

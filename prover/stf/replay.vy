@@ -358,9 +358,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             if code == codes.OK:
                 for market: int256 in range(constants.MARKETS):
                     listed: containers.Market = globals.markets[market]
-                    # A named price stands until there is one.
-                    if ticked.price[market] != 0:
-                        listed.previous_price = globals.risk.price[market]
+                    listed.previous_price = ticked.previous_price[market]
                     listed.premium_ppb = ticked.premium_ppb[market]
                     if ticked.time // constants.HOUR != globals.tick_time // constants.HOUR:
                         listed.turned_over = 0
@@ -468,10 +466,12 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     if by_order:
                         maker_order = orders[move.maker]
                         slot = slots[maker_slot]
-                    # Rescues against a resting order are of the trading family: the size limit splits the rescues.
+                    # The size limit splits the rescues: those against a resting order are of the trading family.
                     family: address = RESCUE
                     if by_order:
                         family = TRADING
+                    if homing:
+                        family = MARKETS
                     rescued: containers.Rescued = staticcall IRescue(family).decide(
                         tag,
                         containers.Conditions(

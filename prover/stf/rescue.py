@@ -27,30 +27,27 @@ def judged_at(
     )
 
 
-def largest(risk: containers.Risk, account: containers.Account) -> int256:
-    """The market of the largest maintenance requirement; PROTOCOL.md 7.7."""
+def largest(risk: containers.Risk, previous: list[int256], account: containers.Account) -> int256:
+    """The market of the largest maintenance requirement, of those that have a price; PROTOCOL.md 7.7."""
     found: int256 = 0
     most: int256 = 0
     for market in range(constants.MARKETS):
         size: int256 = encoding.unpack(account.positions[market]).size
         maintenance: int256 = margin.requirement(risk.price[market], size, risk.maintenance_ppm[market])
-        if maintenance > most:
+        if maintenance > most and previous[market] != 0:
             most = maintenance
             found = market
     return found
 
 
 def check_largest(
-    forced: bool, judged: containers.Risk, account: containers.Account, equity: int256, market: int256
+    judged: containers.Risk, previous: list[int256], account: containers.Account, equity: int256, market: int256
 ) -> int256:
     """Whether this is the position to begin with; PROTOCOL.md 7.7."""
-    first: int256 = largest(judged, account)
-    if market == first:
-        return codes.OK
-    if not forced:
-        return codes.NOT_LARGEST
-    # Of two equal ones a lot decides which is the larger, and whoever orders trades one before each entry. So an entry
-    # may name what is half as large, and below zero, where all has to go, whatever is held.
+    first: int256 = largest(judged, previous, account)
+    # Of two equal ones a lot decides which is the larger, and whoever orders trades one before each entry; and where no
+    # order grows and no fund takes, the largest would shield the rest. So what is half as large may be named, and below
+    # zero, where all has to go, whatever is held.
     named: int256 = encoding.unpack(account.positions[market]).size
     most: int256 = encoding.unpack(account.positions[first]).size
     required: int256 = margin.requirement(judged.price[market], named, judged.maintenance_ppm[market])
@@ -59,22 +56,23 @@ def check_largest(
     return codes.NOT_LARGEST
 
 
-def check_rescue(clock: containers.Clock, listed: containers.Market, price: int256) -> int256:
+def check_rescue(under: containers.Conditions, market: int256) -> int256:
     """Whether the sequencer may rescue in a market now; PROTOCOL.md 7.7."""
-    if not margin.trades(listed, price):
+    if not margin.trades(under.listed, under.risk.price[market]):
         return codes.NO_MARKET
-    if not clock.priced:
+    if not under.clock.priced:
         return codes.STALE
-    if clock.grace:
+    if under.clock.grace:
         return codes.GRACE
-    if not clock.steady:
+    # What stands in a market without a price says nothing of it.
+    if not under.clock.steady or under.previous[market] == 0:
         return codes.UNSTEADY
     return codes.OK
 
 
-def check_evidence(under: containers.Conditions) -> int256:
+def check_evidence(under: containers.Conditions, market: int256) -> int256:
     """Whether the last ticks are what a forced rescue may be decided at; PROTOCOL.md 8.16."""
-    if under.tick_time + constants.FORCED_PRICE_AGE < under.entered_at:
+    if under.tick_time + constants.FORCED_PRICE_AGE < under.entered_at or under.previous[market] == 0:
         return codes.STALE
     if not under.clock.steady and under.clock.now <= under.tick_time + constants.FORCED_PRICE_AGE:
         return codes.UNSTEADY
@@ -88,7 +86,7 @@ def check_forced(under: containers.Conditions, move: containers.Rescue, account:
         return codes.NO_MARKET
     if move.lots == 0 or account.positions[move.market] == containers.EMPTY:
         return codes.OVERFILLED
-    return check_evidence(under)
+    return check_evidence(under, move.market)
 
 
 def check_maker(
@@ -170,6 +168,7 @@ def liquidated(
 
 def check_liquidation(
     judged: containers.Risk,
+    previous: list[int256],
     base: containers.Account,
     minimum_notional: int256,
     market: int256,
@@ -183,8 +182,9 @@ def check_liquidation(
         return codes.HEALTHY, 0
     if equity < 0:
         return codes.INSOLVENT, 0
-    if largest(judged, base) != market:
-        return codes.NOT_LARGEST, 0
+    code: int256 = check_largest(judged, previous, base, equity, market)
+    if code != codes.OK:
+        return code, 0
     position: containers.Position = encoding.unpack(base.positions[market])
     if lots == 0 or lots > abs(position.size):
         return codes.OVERFILLED, 0
@@ -253,7 +253,7 @@ def liquidate(
     refused: containers.Rescued = untouched(account, maker.account, insurance, maker.slot)
     market: int256 = maker.order.market
     price: int256 = maker.order.limit_price
-    refused.code = check_rescue(under.clock, under.listed, under.risk.price[market])
+    refused.code = check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     refused.code = check_maker(
@@ -267,6 +267,7 @@ def liquidate(
     fee: int256 = 0
     refused.code, fee = check_liquidation(
         judged_at(True, under.risk, under.previous, settled),
+        under.previous,
         unbounded(settled),
         under.listed.minimum_notional,
         market,
@@ -467,7 +468,7 @@ def take_over(
     if forced:
         refused.code = check_forced(under, move, account)
     else:
-        refused.code = check_rescue(under.clock, under.listed, oracle)
+        refused.code = check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     judged: containers.Risk = judged_at(True, under.risk, under.previous, settled)
@@ -477,7 +478,7 @@ def take_over(
     if equity * 3 >= every.maintenance * 2 and not (forced and equity < every.maintenance):
         refused.code = codes.HEALTHY
         return refused
-    refused.code = check_largest(forced, judged, settled, equity, market)
+    refused.code = check_largest(judged, under.previous, settled, equity, market)
     if refused.code != codes.OK:
         return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
@@ -552,7 +553,7 @@ def called(under: containers.Conditions, move: containers.Rescue, insurance: con
     dust: int256 = 0
     settled, dust = margin.settle(under.risk, insurance, under.clock.now)
     if settled.positions[move.market] != containers.EMPTY:
-        refused.code = check_evidence(under)
+        refused.code = check_evidence(under, move.market)
     if refused.code != codes.OK:
         return refused
     judged: containers.Risk = judged_at(True, under.risk, under.previous, settled)
@@ -613,7 +614,7 @@ def deleverage(
     refused: containers.Rescued = untouched(account, other, insurance, unused)
     market: int256 = move.market
     oracle: int256 = under.risk.price[market]
-    refused.code = check_rescue(under.clock, under.listed, oracle)
+    refused.code = check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     settled: containers.Account = account
@@ -665,7 +666,7 @@ def reduce(
     """Whether an insurance account below maintenance gives lots to somebody opposite; PROTOCOL.md 8.13."""
     refused: containers.Rescued = untouched(insurance, other, insurance, containers.Slot(sequence=0, filled=0))
     market: int256 = move.market
-    refused.code = check_rescue(under.clock, under.listed, under.risk.price[market])
+    refused.code = check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     settled: containers.Account = insurance
@@ -721,7 +722,7 @@ def unwind(
     market: int256 = maker.order.market
     oracle: int256 = under.risk.price[market]
     price: int256 = maker.order.limit_price
-    refused.code = check_rescue(under.clock, under.listed, oracle)
+    refused.code = check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     refused.code = check_maker(oracle, under.listed, maker.order, maker.account, maker.slot, move.lots)
@@ -825,15 +826,26 @@ def has_price(under: containers.Conditions) -> bool:
 
 
 def check_close(
-    under: containers.Conditions, judged: containers.Risk, settled: containers.Account, market: int256, lots: int256
+    under: containers.Conditions, judged: containers.Risk, settled: containers.Account, move: containers.Rescue
 ) -> int256:
     """Whether lots of the head's account may be closed now; PROTOCOL.md 8.15."""
-    if lots == 0:
+    market: int256 = move.market
+    if move.lots == 0:
         return codes.OVERFILLED
     if not margin.trades(under.listed, under.risk.price[market]):
         return codes.NO_MARKET
     if not has_price(under):
         return codes.UNSTEADY
+    if under.previous[market] == 0:
+        # What stands is no price. Whoever leaves is closed first in the markets that have one.
+        for held in range(constants.MARKETS):
+            if (
+                move.maker == constants.MARKETS
+                and settled.positions[held] != containers.EMPTY
+                and under.previous[held] != 0
+            ):
+                return codes.UNSTEADY
+        return codes.STALE
     away: int256 = signed_lots(encoding.unpack(settled.positions[market]), judged.price[market] - under.limit)
     if under.limit != 0 and away < 0:
         return codes.LIMIT
@@ -915,7 +927,7 @@ def close(
         return step
     lots: int256 = min(move.lots, abs(old.size))
     judged: containers.Risk = closed_at(under, settled)
-    step.code = check_close(under, judged, settled, market, lots)
+    step.code = check_close(under, judged, settled, move)
     if step.code != codes.OK:
         return step
     closed: int256 = signed_lots(old, lots)
@@ -978,6 +990,15 @@ def sent_home(
     return gone
 
 
+def decide_of_fund(
+    under: containers.Conditions, move: containers.Rescue, account: containers.Account, insurance: containers.Account
+) -> containers.Rescued:
+    """What a forced rescue of an insurance account comes to; PROTOCOL.md 8.16."""
+    if move.account == constants.insurance_account(move.market):
+        return called(under, move, insurance)
+    return sent_home(under, move, account, insurance)
+
+
 def decide_by_order(
     tag: int256,
     under: containers.Conditions,
@@ -1007,8 +1028,4 @@ def decide(
         return reduce(under, move, other.account, insurance)
     if tag == constants.DELEVERAGE:
         return deleverage(under, move, account, other.account, insurance)
-    if tag == constants.FORCED_RESCUE and move.account == constants.insurance_account(move.market):
-        return called(under, move, insurance)
-    if tag == constants.FORCED_RESCUE and move.account < constants.RESERVED_ACCOUNTS:
-        return sent_home(under, move, account, insurance)
     return relieved(tag, under, move, account, insurance)

@@ -38,14 +38,14 @@ def judged_at(kinder: bool, risk: containers.Risk, previous: int256[16], account
 
 @internal
 @pure
-def largest(risk: containers.Risk, account: containers.Account) -> int256:
-    """The market of the largest maintenance requirement; PROTOCOL.md 7.7."""
+def largest(risk: containers.Risk, previous: int256[16], account: containers.Account) -> int256:
+    """The market of the largest maintenance requirement, of those that have a price; PROTOCOL.md 7.7."""
     found: int256 = 0
     most: int256 = 0
     for market: int256 in range(constants.MARKETS):
         size: int256 = encoding.unpack(account.positions[market]).size
         maintenance: int256 = margin.requirement(risk.price[market], size, risk.maintenance_ppm[market])
-        if maintenance > most:
+        if maintenance > most and previous[market] != 0:
             most = maintenance
             found = market
     return found
@@ -53,15 +53,12 @@ def largest(risk: containers.Risk, account: containers.Account) -> int256:
 
 @internal
 @pure
-def check_largest(forced: bool, judged: containers.Risk, account: containers.Account, equity: int256, market: int256) -> int256:
+def check_largest(judged: containers.Risk, previous: int256[16], account: containers.Account, equity: int256, market: int256) -> int256:
     """Whether this is the position to begin with; PROTOCOL.md 7.7."""
-    first: int256 = self.largest(judged, account)
-    if market == first:
-        return codes.OK
-    if not forced:
-        return codes.NOT_LARGEST
-    # Of two equal ones a lot decides which is the larger, and whoever orders trades one before each entry. So an entry
-    # may name what is half as large, and below zero, where all has to go, whatever is held.
+    first: int256 = self.largest(judged, previous, account)
+    # Of two equal ones a lot decides which is the larger, and whoever orders trades one before each entry; and where no
+    # order grows and no fund takes, the largest would shield the rest. So what is half as large may be named, and below
+    # zero, where all has to go, whatever is held.
     named: int256 = encoding.unpack(account.positions[market]).size
     most: int256 = encoding.unpack(account.positions[first]).size
     required: int256 = margin.requirement(judged.price[market], named, judged.maintenance_ppm[market])
@@ -72,24 +69,25 @@ def check_largest(forced: bool, judged: containers.Risk, account: containers.Acc
 
 @internal
 @pure
-def check_rescue(clock: containers.Clock, listed: containers.Market, price: int256) -> int256:
+def check_rescue(under: containers.Conditions, market: int256) -> int256:
     """Whether the sequencer may rescue in a market now; PROTOCOL.md 7.7."""
-    if not margin.trades(listed, price):
+    if not margin.trades(under.listed, under.risk.price[market]):
         return codes.NO_MARKET
-    if not clock.priced:
+    if not under.clock.priced:
         return codes.STALE
-    if clock.grace:
+    if under.clock.grace:
         return codes.GRACE
-    if not clock.steady:
+    # What stands in a market without a price says nothing of it.
+    if not under.clock.steady or under.previous[market] == 0:
         return codes.UNSTEADY
     return codes.OK
 
 
 @internal
 @pure
-def check_evidence(under: containers.Conditions) -> int256:
+def check_evidence(under: containers.Conditions, market: int256) -> int256:
     """Whether the last ticks are what a forced rescue may be decided at; PROTOCOL.md 8.16."""
-    if under.tick_time + constants.FORCED_PRICE_AGE < under.entered_at:
+    if under.tick_time + constants.FORCED_PRICE_AGE < under.entered_at or under.previous[market] == 0:
         return codes.STALE
     if not under.clock.steady and under.clock.now <= under.tick_time + constants.FORCED_PRICE_AGE:
         return codes.UNSTEADY
@@ -105,7 +103,7 @@ def check_forced(under: containers.Conditions, move: containers.Rescue, account:
         return codes.NO_MARKET
     if move.lots == 0 or account.positions[move.market] == containers.EMPTY:
         return codes.OVERFILLED
-    return self.check_evidence(under)
+    return self.check_evidence(under, move.market)
 
 
 @internal
@@ -186,7 +184,7 @@ def liquidated(equity: int256, maintenance: int256, size: int256, oracle: int256
 
 @internal
 @pure
-def check_liquidation(judged: containers.Risk, base: containers.Account, minimum_notional: int256, market: int256, price: int256, lots: int256) -> (int256, int256):
+def check_liquidation(judged: containers.Risk, previous: int256[16], base: containers.Account, minimum_notional: int256, market: int256, price: int256, lots: int256) -> (int256, int256):
     """Whether lots may be liquidated at a price, and the fee; PROTOCOL.md 7.7."""
     every: containers.Sums = margin.sums(judged, base, constants.MARKETS)
     equity: int256 = margin.collateral(base) + every.value
@@ -194,8 +192,9 @@ def check_liquidation(judged: containers.Risk, base: containers.Account, minimum
         return codes.HEALTHY, 0
     if equity < 0:
         return codes.INSOLVENT, 0
-    if self.largest(judged, base) != market:
-        return codes.NOT_LARGEST, 0
+    code: int256 = self.check_largest(judged, previous, base, equity, market)
+    if code != codes.OK:
+        return code, 0
     position: containers.Position = encoding.unpack(base.positions[market])
     if lots == 0 or lots > abs(position.size):
         return codes.OVERFILLED, 0
@@ -258,7 +257,7 @@ def liquidate(under: containers.Conditions, move: containers.Rescue, account: co
     refused: containers.Rescued = self.untouched(account, maker.account, insurance, maker.slot)
     market: int256 = maker.order.market
     price: int256 = maker.order.limit_price
-    refused.code = self.check_rescue(under.clock, under.listed, under.risk.price[market])
+    refused.code = self.check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     refused.code = self.check_maker(under.risk.price[market], under.listed, maker.order, maker.account, maker.slot, move.lots)
@@ -268,7 +267,7 @@ def liquidate(under: containers.Conditions, move: containers.Rescue, account: co
     dust: int256 = 0
     settled, dust = margin.settle(under.risk, account, under.clock.now)
     fee: int256 = 0
-    refused.code, fee = self.check_liquidation(self.judged_at(True, under.risk, under.previous, settled), self.unbounded(settled), under.listed.minimum_notional, market, price, move.lots)
+    refused.code, fee = self.check_liquidation(self.judged_at(True, under.risk, under.previous, settled), under.previous, self.unbounded(settled), under.listed.minimum_notional, market, price, move.lots)
     if refused.code != codes.OK:
         return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
@@ -438,7 +437,7 @@ def take_over(forced: bool, under: containers.Conditions, move: containers.Rescu
     if forced:
         refused.code = self.check_forced(under, move, account)
     else:
-        refused.code = self.check_rescue(under.clock, under.listed, oracle)
+        refused.code = self.check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     judged: containers.Risk = self.judged_at(True, under.risk, under.previous, settled)
@@ -448,7 +447,7 @@ def take_over(forced: bool, under: containers.Conditions, move: containers.Rescu
     if equity * 3 >= every.maintenance * 2 and not (forced and equity < every.maintenance):
         refused.code = codes.HEALTHY
         return refused
-    refused.code = self.check_largest(forced, judged, settled, equity, market)
+    refused.code = self.check_largest(judged, under.previous, settled, equity, market)
     if refused.code != codes.OK:
         return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
@@ -521,7 +520,7 @@ def called(under: containers.Conditions, move: containers.Rescue, insurance: con
     dust: int256 = 0
     settled, dust = margin.settle(under.risk, insurance, under.clock.now)
     if settled.positions[move.market] != containers.EMPTY:
-        refused.code = self.check_evidence(under)
+        refused.code = self.check_evidence(under, move.market)
     if refused.code != codes.OK:
         return refused
     judged: containers.Risk = self.judged_at(True, under.risk, under.previous, settled)
@@ -580,7 +579,7 @@ def deleverage(under: containers.Conditions, move: containers.Rescue, account: c
     refused: containers.Rescued = self.untouched(account, other, insurance, unused)
     market: int256 = move.market
     oracle: int256 = under.risk.price[market]
-    refused.code = self.check_rescue(under.clock, under.listed, oracle)
+    refused.code = self.check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     settled: containers.Account = account
@@ -632,7 +631,7 @@ def reduce(under: containers.Conditions, move: containers.Rescue, other: contain
     """Whether an insurance account below maintenance gives lots to somebody opposite; PROTOCOL.md 8.13."""
     refused: containers.Rescued = self.untouched(insurance, other, insurance, containers.Slot(sequence=0, filled=0))
     market: int256 = move.market
-    refused.code = self.check_rescue(under.clock, under.listed, under.risk.price[market])
+    refused.code = self.check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     settled: containers.Account = insurance
@@ -688,7 +687,7 @@ def unwind(under: containers.Conditions, move: containers.Rescue, maker: contain
     market: int256 = maker.order.market
     oracle: int256 = under.risk.price[market]
     price: int256 = maker.order.limit_price
-    refused.code = self.check_rescue(under.clock, under.listed, oracle)
+    refused.code = self.check_rescue(under, market)
     if refused.code != codes.OK:
         return refused
     refused.code = self.check_maker(oracle, under.listed, maker.order, maker.account, maker.slot, move.lots)
@@ -805,14 +804,21 @@ def has_price(under: containers.Conditions) -> bool:
 
 @internal
 @pure
-def check_close(under: containers.Conditions, judged: containers.Risk, settled: containers.Account, market: int256, lots: int256) -> int256:
+def check_close(under: containers.Conditions, judged: containers.Risk, settled: containers.Account, move: containers.Rescue) -> int256:
     """Whether lots of the head's account may be closed now; PROTOCOL.md 8.15."""
-    if lots == 0:
+    market: int256 = move.market
+    if move.lots == 0:
         return codes.OVERFILLED
     if not margin.trades(under.listed, under.risk.price[market]):
         return codes.NO_MARKET
     if not self.has_price(under):
         return codes.UNSTEADY
+    if under.previous[market] == 0:
+        # What stands is no price. Whoever leaves is closed first in the markets that have one.
+        for held: int256 in range(constants.MARKETS):
+            if move.maker == constants.MARKETS and settled.positions[held] != containers.EMPTY and under.previous[held] != 0:
+                return codes.UNSTEADY
+        return codes.STALE
     away: int256 = self.signed_lots(encoding.unpack(settled.positions[market]), judged.price[market] - under.limit)
     if under.limit != 0 and away < 0:
         return codes.LIMIT
@@ -890,7 +896,7 @@ def close(under: containers.Conditions, move: containers.Rescue, account: contai
         return step
     lots: int256 = min(move.lots, abs(old.size))
     judged: containers.Risk = self.closed_at(under, settled)
-    step.code = self.check_close(under, judged, settled, market, lots)
+    step.code = self.check_close(under, judged, settled, move)
     if step.code != codes.OK:
         return step
     closed: int256 = self.signed_lots(old, lots)
@@ -955,6 +961,15 @@ def sent_home(under: containers.Conditions, move: containers.Rescue, account: co
 
 @internal
 @pure
+def decide_of_fund(under: containers.Conditions, move: containers.Rescue, account: containers.Account, insurance: containers.Account) -> containers.Rescued:
+    """What a forced rescue of an insurance account comes to; PROTOCOL.md 8.16."""
+    if move.account == constants.insurance_account(move.market):
+        return self.called(under, move, insurance)
+    return self.sent_home(under, move, account, insurance)
+
+
+@internal
+@pure
 def decide_by_order(tag: int256, under: containers.Conditions, move: containers.Rescue, account: containers.Account, other: containers.Side, insurance: containers.Account) -> containers.Rescued:
     """What a rescue against a resting order comes to; PROTOCOL.md 8.11, 8.14."""
     if tag == constants.LIQUIDATE:
@@ -972,8 +987,4 @@ def decide(tag: int256, under: containers.Conditions, move: containers.Rescue, a
         return self.reduce(under, move, other.account, insurance)
     if tag == constants.DELEVERAGE:
         return self.deleverage(under, move, account, other.account, insurance)
-    if tag == constants.FORCED_RESCUE and move.account == constants.insurance_account(move.market):
-        return self.called(under, move, insurance)
-    if tag == constants.FORCED_RESCUE and move.account < constants.RESERVED_ACCOUNTS:
-        return self.sent_home(under, move, account, insurance)
     return self.relieved(tag, under, move, account, insurance)

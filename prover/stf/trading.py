@@ -126,12 +126,10 @@ def trade(
     others: containers.Sums = margin.sums(risk, settled, leg.market)
     old: containers.Position = encoding.unpack(settled.positions[leg.market])
     new_size: int256 = old.size + leg.size
-    new_cost: int256 = old.cost + leg.size * leg.price
-    change: int256 = -leg.fee
-    if new_size == 0:
-        change = change - new_cost
+    new_cost: int256 = margin.carried(old, leg.size, leg.size * leg.price)
+    change: int256 = new_cost - old.cost - leg.size * leg.price - leg.fee
     collateral: int256 = margin.collateral(settled)
-    # A position that turns is a new one, however small: else turn after turn would take its cost past the bound.
+    # A position that turns is a new one, however small.
     growing: bool = abs(new_size) > abs(old.size) or new_size * old.size < 0
     if (
         abs(new_size) >= constants.SIZE_BOUND

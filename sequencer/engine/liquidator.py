@@ -149,6 +149,9 @@ class Liquidator:
         settled, _ = margin.settle(chunk.globals.risk, account, clock.now)
         market = judged.largest
         held = encoding.unpack(settled.positions[market]).size
+        if held == 0:
+            # What it holds stands in markets without a price.
+            return False
         if judged.equity >= 0 and self._through_book(index, market, held, is_small=False):
             return True
         if judged.is_close_out and self._take_over(index, market, held):
@@ -159,9 +162,9 @@ class Liquidator:
         """One rescue of one account by an order that is small beside its position."""
         chunk = self._chunk
         judged = judged_by_rescue(chunk.globals, chunk.account(index), self._now)
-        if not judged.is_below or judged.equity < 0:
-            return False
         held = encoding.unpack(chunk.account(index).positions[judged.largest]).size
+        if not judged.is_below or judged.equity < 0 or held == 0:
+            return False
         return self._through_book(index, judged.largest, held, is_small=True)
 
     def _facing(self, index: int, market: int, held: int, *, is_small: bool) -> _Facing:
@@ -388,11 +391,12 @@ class Liquidator:
         return code
 
 
-def _place(globals: containers.Globals, sizes: list[int], waited: bool, market: int) -> tuple[bool, int]:
+def _place(globals: containers.Globals, sizes: list[int], waited: bool, market: int) -> tuple[bool, bool, int]:
     """Where a market stands among those that a head is closed in."""
     price, previous = globals.risk.price[market], globals.markets[market].previous_price
     gained = previous != 0 and sizes[market] * (price - previous) > 0
-    return not (waited and gained), -abs(sizes[market]) * price
+    # One without a price ends the entry, and waits for all others.
+    return previous == 0, not (waited and gained), -abs(sizes[market]) * price
 
 
 def _of(move: containers.Rescue, lots: int) -> containers.Rescue:

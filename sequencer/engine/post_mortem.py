@@ -6,7 +6,7 @@ import msgspec
 
 from prover.standing import counted_by_rescue, judged_risk
 from prover.stf import constants, containers, encoding, margin, rescue
-from sequencer.engine.money.touched import Sides, behind
+from sequencer.engine.money.touched import Sides, behind_rescue
 from sequencer.engine.open_chunk import OpenChunk
 from sequencer.engine.records import Fill
 
@@ -156,12 +156,13 @@ class Case:
     def sides(self, record: PostMortem) -> Sides:
         """Both sides behind a rescue without an order, whose post-mortem this is."""
         was_long = encoding.unpack(self._rows[0].positions[record.market]).size > 0
-        quote = -record.quote_micros if was_long else record.quote_micros
-        return Sides(
-            -record.lots if was_long else record.lots,
-            behind(self._rows[0], self._chunk.account(record.account), record.market, quote),
-            behind(self._rows[1], self._chunk.account(record.counterparty), record.market, -quote),
+        risk = self._chunk.globals.risk
+        accounts = zip(self._rows, (record.account, record.counterparty), strict=True)
+        first, second = (
+            behind_rescue(margin.settle(risk, row, self._now_ms)[0], self._chunk.account(index), record.market)
+            for row, index in accounts
         )
+        return Sides(-record.lots if was_long else record.lots, first, second)
 
     def _row(self) -> containers.Account:
         """The account as it stands, settled."""

@@ -70,8 +70,8 @@ class OwnFillView(msgspec.Struct, frozen=True, kw_only=True):
 
     role: maker or taker; liquidation, take_over, deleveraging, forced_close, forced_rescue or unwinding where no order
     of the account stood; settlement, of a market that is over. fee_micros: its own, with its posting fee.
-    position_lots: behind it, signed. realised_micros: as the law books it, once a position is closed whole, before
-    fees; a fill that leaves a position has 0. collateral_micros: behind it. counterparty: the account at the other end.
+    position_lots: behind it, signed. realised_micros: as the law books it, of the lots that were closed, before
+    fees; a fill that only opens has 0. collateral_micros: behind it. counterparty: the account at the other end.
     """
 
     market: str

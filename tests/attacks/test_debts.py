@@ -266,9 +266,9 @@ class TestBeyondTheFund:
         assert venue.run(state, forced_rescue()).codes == (c.OK,)
         assert (state.globals.pool.owed, state.globals.risk.debts.clock) == (1_000 * DOLLAR, NOW)
 
-    @pytest.mark.parametrize("previous", [0, BTC - 2_000])
+    @pytest.mark.parametrize("previous", [BTC, BTC - 2_000])
     def test_on_above_zero_at_one_of_two_prices_the_fund_keeps_its_limits(self, previous: int) -> None:
-        state = self.state(hole=-1 if previous == 0 else 199, market={"previous_price": previous})
+        state = self.state(hole=-1 if previous == BTC else 199, market={"previous_price": previous})
         assert_refused(state, forced_rescue(), code=c.FUND_LIMIT)
 
     def test_on_only_what_is_forced(self) -> None:
@@ -290,11 +290,8 @@ class TestBeyondTheFund:
 
     def test_off_what_the_fund_loses_matures_for_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state, now = self.taken(15_000)
-        rule = (
-            "    if tag == constants.FORCED_RESCUE and move.account == constants.insurance_account(move.market):\n"
-            "        return called(under, move, insurance)\n"
-        )
-        rule_off(monkeypatch, rescue, rule)
+        rule = "    if move.account == constants.insurance_account(move.market):\n"
+        rule_off(monkeypatch, rescue, rule + "        return called(under, move, insurance)\n")
         chunk = python_chunk(state, forced_rescue(1, time=now), timestamp=now)
 
         assert chunk.operation_codes == [c.NO_MARKET]

@@ -537,17 +537,18 @@ class TestOurOwn:
         assert len(outcome.codes) == constants.MAX_OPERATIONS
         assert outcome.codes[-1] == c.MALFORMED
 
-    def test_a_position_that_turns_obeys_the_bound_of_its_cost(self) -> None:
-        # Long, sold dear: its cost stands at the bound; one lot less on the other side is no growth but a turn.
-        size = 2**40
-        long = account(OWNERS[2], 2**90, {0: position(size, 1 - constants.COST_BOUND)})
+    def test_a_position_that_turns_leaves_its_cost_behind(self) -> None:
+        # Turn after turn would take it past its bound.
+        size, won = 2**40, 2**90
+        long = account(OWNERS[2], 2**90, {0: position(size, size * BTC - won)})
         state = build_state(accounts={MAKER: account(OWNERS[1], 2**90), TAKER: long})
         buy = venue.signed_order(order(MAKER, size=2**50), KEYS[1])
         sell = venue.signed_order(order(TAKER, side=constants.SELL, size=2**50), KEYS[2])
-        assert_refused(state, buy, sell, fill(2 * size - 1), code=c.OUT_OF_BOUNDS)
-        # A reduction is never refused for its cost.
-        assert venue.run(state, buy, sell, fill(size - 1)).codes[-1] == c.OK
-        assert state.account(TAKER).positions[0].cost < 1 - constants.COST_BOUND
+        assert venue.run(state, buy, sell, fill(2 * size - 1)).codes[-1] == c.OK
+        turned = state.account(TAKER)
+        assert turned.positions[0].cost == -(size - 1) * BTC
+        # All that it had won, less what the trade cost it.
+        assert 0 < won - turned.fresh < size * BTC // 1_000
 
     def test_the_last_withdrawal_leaf_does_not_erase_the_tree(self) -> None:
         globals = venue.globals_of(

@@ -204,16 +204,16 @@ class TestC3Gentle:
         assert_refused(state, bid(self.fair_price), liquidate(self.most() + 1), code=c.TOO_MANY_LOTS)
 
     def two_legs(self) -> State:
-        """A bitcoin, and a third of its maintenance margin in ether; equity is half of both."""
-        legs = {0: position(BITCOIN, BITCOIN * BTC), 1: position(BITCOIN * 2 // 3, BITCOIN * 2 // 3 * ETH)}
+        """A bitcoin, and a lot less than half of its maintenance margin in ether; equity is two fifths of both."""
+        legs = {0: position(BITCOIN, BITCOIN * BTC), 1: position(BITCOIN - 1, (BITCOIN - 1) * ETH)}
         return stage({VICTIM: account(OWNERS[1], 480 * DOLLAR, legs), 2: account(containers.NOBODY, 0)})
 
     def test_off_the_order_is_a_choice(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "        return codes.NOT_LARGEST, 0\n", "        pass\n")
+        rule_off(monkeypatch, rescue, "    return codes.NOT_LARGEST\n", "    return codes.OK\n")
         chunk = python_chunk(self.two_legs(), bid(ETH, market=1), liquidate(BITCOIN // 2))
 
         assert chunk.operation_codes[-1] == c.OK
-        assert [size_of(row_of(chunk, VICTIM), market) for market in (0, 1)] == [BITCOIN, BITCOIN * 2 // 3 - 50_000]
+        assert [size_of(row_of(chunk, VICTIM), market) for market in (0, 1)] == [BITCOIN, BITCOIN - 1 - 50_000]
 
     def test_on_the_largest_position_comes_first(self) -> None:
         assert_refused(self.two_legs(), bid(ETH, market=1), liquidate(BITCOIN // 2), code=c.NOT_LARGEST)
@@ -489,4 +489,6 @@ class TestM15Cost:
         fill = venue.operations.fill_bytes(0, 1, BITCOIN)
         assert_refused(state, ask(BTC, index=VICTIM), bid(BTC), fill, code=c.OUT_OF_BOUNDS)
         assert venue.run(state, bid(BTC, index=VICTIM), ask(BTC), fill).codes[-1] == c.OK
-        assert state.account(VICTIM).positions[0].cost == 1 - constants.COST_BOUND + BITCOIN * BTC
+        assert (
+            state.account(VICTIM).positions[0].cost == (1 - constants.COST_BOUND) * (self.SIZE - BITCOIN) // self.SIZE
+        )

@@ -554,7 +554,8 @@ class TestNotTheLargest:
     """A loser with two positions of one requirement: before each entry a lot decides which is the larger one."""
 
     LOTS = ((0, 1), (1, 3), (0, 2), (1, 4))
-    NEVER = "    return codes.NOT_LARGEST\n"
+    HALF = "    if equity < 0 or required * 2 >= "
+    NEVER = "    if market == first or 0 > "
 
     def state(self, dollars: int, short: int = 2) -> State:
         positions = {0: position(-BITCOIN, -BITCOIN * BTC), 1: position(-short * BITCOIN, -short * BITCOIN * ETH)}
@@ -571,7 +572,7 @@ class TestNotTheLargest:
         return [operation for pair in pairs for operation in pair]
 
     def test_off_no_entry_finds_the_larger_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "    if not forced:\n        return codes.NOT_LARGEST\n", self.NEVER)
+        rule_off(monkeypatch, rescue, self.HALF, self.NEVER)
         chunk = python_chunk(self.state(-2_000), *self.moves(constants.DELEVERAGE))
 
         assert chunk.operation_codes == [c.OK, c.NOT_LARGEST] * 4
@@ -587,13 +588,12 @@ class TestNotTheLargest:
         assert conservation(state).sound
 
     def test_on_above_zero_what_is_half_as_large(self) -> None:
-        state = self.state(700, short=4)
-        # The operator begins with the largest.
-        assert_refused(state, move(constants.TAKE_OVER, 1), code=c.NOT_LARGEST)
-        assert venue.run(state, self.named(0)).codes == (c.OK,)
+        for by_whom in (move(constants.TAKE_OVER, 1), self.named(0)):
+            assert venue.run(self.state(400, short=4), by_whom).codes == (c.OK,)
         # A requirement that is a lot less than half.
         positions = {0: position(1 - BITCOIN, (1 - BITCOIN) * BTC), 1: position(-4 * BITCOIN, -4 * BITCOIN * ETH)}
-        state = stage({VICTIM: account(OWNERS[1], 700 * DOLLAR, positions)}, fund=10**6)
+        state = stage({VICTIM: account(OWNERS[1], 400 * DOLLAR, positions)}, fund=10**6)
+        assert_refused(state, move(constants.TAKE_OVER, 1), code=c.NOT_LARGEST)
         assert_refused(state, self.named(0), code=c.NOT_LARGEST)
 
 
@@ -745,6 +745,33 @@ class TestH2Deleverage:
         for lots in (BITCOIN, -BITCOIN + 1):
             state = stage({VICTIM: held(BITCOIN, -1), ATTACKER: held(lots, 10**4, owner=OWNERS[2])})
             assert_refused(state, self.deleverage, code=c.NO_OPPOSITE)
+
+
+class TestRoundTrip:
+    """Somebody leaves by force against a fund and has his lots back by a bid of his own at the fund's widest band."""
+
+    LOTS = 1_600_000
+
+    def won(self, band: int) -> int:
+        """Dollars that both of his accounts have won of the fund."""
+        rows = {VICTIM: held(self.LOTS, 200_000), ATTACKER: account(OWNERS[2], 200_000 * DOLLAR)}
+        state = stage(rows, fund=100_000, market={"unwind_band_ppm": band})
+        entry = forced(constants.FORCED_CLOSE, time=NOW + 1, amount=self.LOTS)
+        assert venue.run(state, entry, timestamp=NOW + 1).codes == (c.OK,)
+        now = ticks(state, BTC, BTC, BTC)
+        assert venue.run(state, move(constants.CLOSE_STEP, self.LOTS, other=1), timestamp=now).codes == (c.OK,)
+        order = bid(BTC - BTC * band // constants.PPM, self.LOTS, now)
+        assert venue.run(state, order, move(constants.UNWIND, self.LOTS), timestamp=now).codes == (c.OK,) * 2
+        assert conservation(state).sound
+        return (value(state.account(VICTIM)) + value(state.account(ATTACKER))) // DOLLAR - 400_000
+
+    def test_off_a_band_of_two_percent_gives_back_more_than_was_paid(self) -> None:
+        """What the law's ranges allowed: one percent of 960,000 dollars an hour."""
+        assert self.won(20_000) == 9_600
+
+    def test_on_he_pays_half_of_the_penalty_at_the_least(self) -> None:
+        assert constants.MOST_UNWIND_BAND_PPM * 2 == constants.FORCED_PENALTY_PPM
+        assert self.won(constants.MOST_UNWIND_BAND_PPM) == -4_800
 
 
 class TestH6Unwind:

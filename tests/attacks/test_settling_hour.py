@@ -8,6 +8,7 @@ from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants, containers, margin, markets
+from prover.stf import rescue as law
 from prover.stf.replay import take_tick
 from tests.attacks.law_variants import python_chunk, rule_off
 from tests.attacks.stage import (
@@ -16,6 +17,7 @@ from tests.attacks.stage import (
     BTC,
     ETH,
     POOL,
+    PPM,
     SOL,
     STEP,
     VICTIM,
@@ -23,6 +25,7 @@ from tests.attacks.stage import (
     held,
     rescue,
     row_of,
+    size_of,
     stage,
     value,
 )
@@ -176,3 +179,33 @@ class TestWhatTheMeanComesTo:
         now += (gap + 1) * 60_000
         assert venue.run(state, venue.tick(now, [BTC + 6_000, ETH, SOL]), timestamp=now).codes == (c.OK,)
         assert state.globals.risk.price[0] == price
+
+
+class TestBehindAMarketThatSettles:
+    """The largest position stands in a market that settles, where no fund takes and no order grows."""
+
+    def state(self) -> State:
+        globals = stage({}).globals
+        # A trace less of a requirement than the bitcoin's 720 dollars.
+        lots = 719 * DOLLAR * PPM // (ETH * globals.risk.maintenance_ppm[1])
+        legs = {0: position(BITCOIN, BITCOIN * BTC), 1: position(lots, lots * ETH)}
+        funds = {1: account(containers.NOBODY, 10_000 * DOLLAR), 2: account(containers.NOBODY, 10**6 * DOLLAR)}
+        rows = funds | {VICTIM: account(OWNERS[1], 300 * DOLLAR, legs)}
+        globals.risk.initial_ppm[0] = PPM
+        market = {"status": constants.MARKET_SETTLING, "changed_at": NOW - 1}
+        return stage(rows, market=market, risk=globals.risk)
+
+    def taken(self, state: State) -> bytes:
+        return rescue(constants.TAKE_OVER, size_of(state.account(VICTIM), 1), market=1)
+
+    def test_off_it_shields_the_other_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, law, "required * 2 >= ", "required >= ")
+        state = self.state()
+        chunk = python_chunk(state, self.taken(state), rescue(constants.TAKE_OVER, BITCOIN))
+        assert chunk.operation_codes == [c.NOT_LARGEST, c.FUND_LIMIT]
+
+    def test_on_the_fund_takes_the_other_one(self) -> None:
+        state = self.state()
+        assert venue.run(state, rescue(constants.TAKE_OVER, BITCOIN), self.taken(state)).codes == (c.FUND_LIMIT, c.OK)
+        assert size_of(state.account(VICTIM), 1) == 0
+        assert conservation(state).sound

@@ -118,15 +118,17 @@ def _signed(fill: OrderEvent) -> int:
 
 
 def _fill(found: Reckoned, fill: OrderEvent) -> None:
-    """Profit and loss are money once a position is closed whole."""
+    """Profit and loss of lots that are closed are money, at their part of what the position has cost."""
     assert fill.price_ticks is not None
     market, lots = fill.market, _signed(fill)
-    held = found.lots[market] = found.lots.get(market, 0) + lots
-    cost = found.costs[market] = found.costs.get(market, 0) + lots * fill.price_ticks
-    found.collateral -= fill.fee_micros
-    if held == 0:
-        found.collateral -= cost
-        found.costs[market] = 0
+    before, paid = found.lots.get(market, 0), found.costs.get(market, 0) + lots * fill.price_ticks
+    held, cost = before + lots, paid
+    if held * before < 0:
+        cost = held * fill.price_ticks
+    elif abs(held) < abs(before):
+        cost = found.costs[market] * abs(held) // abs(before)
+    found.lots[market], found.costs[market] = held, cost
+    found.collateral -= fill.fee_micros + paid - cost
 
 
 def _pay(found: Reckoned, payment: FundingPaymentView) -> None:

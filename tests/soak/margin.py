@@ -204,6 +204,8 @@ class Watch(Queue):
         last = self.ticks[-1][0] if self.ticks else 0
         elapsed = min(step.time - last, constants.TICK_GAP)
         prices = list(said)
+        known = [*earlier, *[0] * len(said)]
+        self.unpriced = {market for market, price in enumerate(said) if price == 0 or known[market] == 0}
         for market, price in enumerate(said):
             if market in self.over:
                 prices[market] = self.over[market]

@@ -14,18 +14,23 @@ class Queue(Rescues):
 
     def _priced(self) -> None:
         """Three ticks in a row, the last newer than the entry, and as young as for a trade, or by the queue."""
-        self._steady(False)
+        assert self.step.move is not None
+        self._steady(False, self.step.move.market)
         last = self.ticks[-1][0]
         self.claim(last > self.head_entered, "older than the entry", f"{last} of {self.head_entered}")
         self.claim(self.tick_queued or self.step.now - last <= 20_000, "stale", f"{last} at {self.step.now}")
 
-    def _ended(self, number: int, asked: int) -> set[int]:
+    def _ended(self, number: int, asked: int, market: int) -> set[int]:
         """A step that closes nothing and ends the head; one that found no price for long pays a leaver all the same."""
         self.claim(self.ledger.head is None, "head", f"{self.ledger.head} goes on")
         before, last = self.step.before[number], self.ticks[-1][0]
         if self.step.code == codes.STALE:
             late = self.step.now > max(self.head_entered, last) + 1_800_000
-            self.claim(late, "ended early", f"at {self.step.now}, the last tick {last}")
+            held = {market for market, position in enumerate(before.positions) if position.size} - set(self.over)
+            aside = {market} if asked != constants.MARKETS else held
+            ends = late or (market in held and aside <= self.unpriced)
+            self.claim(ends, "ended early", f"at {self.step.now}, the last tick {last}, unpriced {self.unpriced}")
+            self.accepted["left_without_a_price"] += not late
             if asked == constants.MARKETS:
                 unpaid = self.ledger.chunk.commitment.withdrawn_total - self.paid_out
                 if unpaid == 0:
@@ -122,7 +127,7 @@ class Queue(Rescues):
         market, insurance = move.market, move.market + 1
         self.claim(asked in (market, constants.MARKETS), "head", f"{asked} but {market}")
         if self.step.code != codes.OK:
-            return self._ended(number, asked)
+            return self._ended(number, asked, market)
         before, row = self.step.before[number], self.ledger.account(number)
         leaves = self.ledger.head is None and asked == constants.MARKETS
         size = 0 if market in self.over else before.positions[market].size

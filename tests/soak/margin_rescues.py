@@ -6,25 +6,31 @@ from itertools import pairwise
 from prover.stf import constants, containers
 from prover.stf.constants import PPM
 from tests.soak.ledger import FIRST
-from tests.soak.readings import Ages, Readings, all_money, ceil, sign
+from tests.soak.readings import Ages, Reading, Readings, all_money, ceil, sign
 
 
 class Rescues(Readings):
     """Each handler returns the accounts that its operation may touch."""
 
-    def _steady(self, silence: bool) -> None:
-        """Three ticks in a row, or, where it may wait no longer, none for five minutes."""
+    def _steady(self, silence: bool, market: int) -> None:
+        """Three ticks in a row, or, where it may wait no longer, none for five minutes; the last one with a price."""
+        self.claim(market not in self.unpriced, "without a price", f"market {market}")
         last = self.ticks[-3:]
         steady = len(last) == 3 and all(later[0] - earlier[0] == 5_000 for earlier, later in pairwise(last))
         steady = steady or (silence and self.step.now - last[-1][0] > 300_000)
         self.claim(steady, "unsteady", f"{[at for at, _ in last]} at {self.step.now}")
 
-    def _allowed(self) -> None:
+    def _allowed(self, market: int) -> None:
         """No rescue without three ticks in a row, in a grace, at an old price."""
         last = self.ticks[-3:]
-        self._steady(False)
+        self._steady(False, market)
         self.claim(not self.in_grace, "grace", "a rescue in a grace")
         self.claim(self.step.now - last[-1][0] <= 20_000, "stale", f"{self.step.now}")
+
+    def _first(self, before: containers.Account, judged: Reading, market: int) -> None:
+        """Below zero whatever is held, above it what requires half as much as the largest."""
+        needed, most = (self._required(before, each) for each in (market, judged.largest))
+        self.claim(judged.equity < 0 or 2 * needed >= most, "largest first", f"{judged} market {market}")
 
     def _maker(self, lots: int) -> int:
         """Books the maker's side, its fee to the fee account; returns the maker's account."""
@@ -54,14 +60,14 @@ class Rescues(Readings):
         step, move, order = self.step, self.step.move, self.step.maker
         assert move is not None
         assert order is not None
-        self._allowed()
+        self._allowed(order.market)
         market, price, lots = order.market, order.limit_price, move.lots
         before, risk = step.before[move.account], self.ledger.globals.risk
         judged = self.judged(before)
         was = self.read(before, judged)
         size, oracle = before.positions[market].size, judged[market]
         self.claim(0 <= was.equity < was.maintenance, "liquidated in health", f"{was}")
-        self.claim(was.largest == market, "largest first", f"{was} market {market}")
+        self._first(before, was, market)
         self.claim(0 < lots <= abs(size), "lots", f"{lots} of {size}")
         closed = sign(size) * lots
         insurance = market + 1
@@ -115,13 +121,13 @@ class Rescues(Readings):
         assert move is not None
         if self._is_idle(move):
             return self._wound_up(move)
-        self._allowed()
+        self._allowed(move.market)
         market, insurance = move.market, move.market + 1
         before, taking = self.step.before[move.account], self.step.before.get(insurance, self._none)
         size, oracle = before.positions[market].size, self.prices[market]
         was = self.read(before, self.judged(before))
         self.claim(was.equity * 3 < was.maintenance * 2, "taken over in health", f"{was}")
-        self.claim(was.largest == market, "largest first", f"{was} market {market}")
+        self._first(before, was, market)
         self.claim(0 < move.lots <= abs(size), "lots", f"{move.lots} of {size}")
         closed = sign(size) * move.lots
         premium = self.premium(before, market, closed)
@@ -166,16 +172,14 @@ class Rescues(Readings):
             return self._sent_home()
         if self._is_idle(move):
             return self._wound_up(move)
-        self._steady(True)
+        self._steady(True, move.market)
         self.claim(self.ticks[-1][0] + 300_000 >= step.entered_at, "stale", f"entered at {step.entered_at}")
         market, insurance = move.market, move.market + 1
         before, taking = step.before[move.account], step.before.setdefault(insurance, self._none)
         size, oracle = before.positions[market].size, self.prices[market]
         judged = self.read(before, self.judged(before))
         self.claim(judged.equity < judged.maintenance, "liquidated in health", f"{judged}")
-        # Below zero whatever is held, above it what is half as large.
-        needed, most = (self._required(before, each) for each in (market, judged.largest))
-        self.claim(judged.equity < 0 or 2 * needed >= most, "largest first", f"{judged} market {market}")
+        self._first(before, judged, market)
         lots = abs(size) - abs(self.ledger.account(move.account).positions[market].size)
         self.claim(0 < lots <= min(move.lots, abs(size)), "lots", f"{lots} of {size}")
         closed = sign(size) * lots
@@ -249,7 +253,7 @@ class Rescues(Readings):
         before = step.before.setdefault(move.account, self._none)
         # Only what it holds waits for a price.
         if before.positions[move.market].size and move.market not in self.over:
-            self._steady(True)
+            self._steady(True, move.market)
             self.claim(self.ticks[-1][0] + 300_000 >= step.entered_at, "stale", f"entered at {step.entered_at}")
         judged, was = self.read(before, self.judged(before)), self.read(before, self.prices)
         self.claim(judged.equity < 0, "called above zero", f"{judged}")
@@ -286,7 +290,7 @@ class Rescues(Readings):
     def _deleverage(self) -> set[int]:
         move = self.step.move
         assert move is not None
-        self._allowed()
+        self._allowed(move.market)
         market, insurance, lots = move.market, move.market + 1, move.lots
         if move.account == insurance:
             return self._reduce(move)
@@ -350,7 +354,7 @@ class Rescues(Readings):
         move, order = self.step.move, self.step.maker
         assert move is not None
         assert order is not None
-        self._allowed()
+        self._allowed(order.market)
         market, price, insurance = order.market, order.limit_price, order.market + 1
         before, oracle = self.step.before[insurance], self.prices[market]
         size, equity = before.positions[market].size, max(self.read(before, self.prices).equity, 0)

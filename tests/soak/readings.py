@@ -108,6 +108,8 @@ class Readings:
         self.ages: dict[int, Ages] = {}
         self.ticks: list[tuple[int, list[int]]] = []
         self.signed: list[int] = []
+        # Markets in which the last tick gave no price, or the first one.
+        self.unpriced: set[int] = set()
         # Of markets that have no price yet, in ticks.
         self.named: dict[int, int] = {}
         self.largest_jump_ppm = 0
@@ -247,10 +249,10 @@ class Readings:
         now = list(self.prices)
         if len(self.ticks) < 2:
             return now
-        # A market that was listed between the two has one price, one that is over too.
+        # A market that was listed between the two has one price, one that is over or was set aside too.
         for market, earlier in enumerate(self.ticks[-2][1]):
             size = row.positions[market].size
-            if size and market not in self.over:
+            if size and market not in self.over and market not in self.unpriced:
                 now[market] = max(now[market], earlier) if (size > 0) == kinder else min(now[market], earlier)
         return now
 
@@ -272,7 +274,7 @@ class Readings:
             initial += ceil(worth * fraction, PPM)
             needed = ceil(worth * risk.maintenance_ppm[market], PPM)
             maintenance += needed
-            if needed > most:
+            if needed > most and market not in self.unpriced:
                 most, largest = needed, market
         return Reading(equity, initial, maintenance, notional, largest)
 
@@ -381,7 +383,7 @@ class Readings:
     def _moved(
         self, number: int, market: int, size: int, quote: int, fee: int, leaves: bool = False, chosen: bool = False
     ) -> None:
-        """A party of a fill or rescue pays funding, then the fee, and what a full close realises; nothing else.
+        """A party of a fill or rescue pays funding, then the fee, and what closed lots realise; nothing else.
 
         chosen: by others, so that what has not settled makes good what positions have lost. leaves: what may leave is
         paid out after that.
@@ -390,8 +392,15 @@ class Readings:
         epoch = self.epoch
         ages = self._touch(number)
         old = before.positions[market]
-        expected = (old.size + size, old.cost + quote, self.index[market]) if old.size + size else (0, 0, 0)
-        ages.book(-fee - (0 if expected[0] else old.cost + quote), epoch)
+        left, cost = old.size + size, Fraction(old.cost + quote)
+        if left * old.size < 0:
+            # Turned: what is there was bought or sold by this alone.
+            cost = Fraction(quote * left, size)
+        elif abs(left) < abs(old.size):
+            cost = Fraction(old.cost * left, old.size)
+        # Rounded down, against whoever cuts.
+        expected = (left, cost.numerator // cost.denominator, self.index[market]) if left else (0, 0, 0)
+        ages.book(expected[1] - old.cost - quote - fee, epoch)
         costs = [position.cost for position in before.positions]
         costs[market] = expected[1]
         if chosen:

@@ -54,9 +54,9 @@ class Scene:
         self.code = code
         self.timestamp = venue.NOW
         self.globals = venue.globals_of(streak=constants.STEADY_TICKS)
-        # A price before the last that is kinder, worse, the same, or none.
+        # A price before the last that is kinder, worse, or the same.
         away = 3_000 if tag == constants.CLOSE_STEP else 60
-        self.globals.markets[0].previous_price = rng.choice([PRICE, PRICE + rng.randrange(-away, away), 0])
+        self.globals.markets[0].previous_price = rng.choice([PRICE, PRICE + rng.randrange(-away, away)])
         if tag == constants.FORCED_RESCUE and code == c.OK and rng.random() < 0.3:
             # No ticks in a row, and none for long enough; or just not.
             self.globals.streak = rng.randrange(constants.STEADY_TICKS)
@@ -122,7 +122,7 @@ class Scene:
         changes: dict[int, Callable[[], None]] = {
             c.STALE: lambda: setattr(self, "timestamp", venue.NOW + constants.MAX_PRICE_AGE + 1),
             c.GRACE: lambda: setattr(self.globals, "grace_until", venue.NOW + rng.choice([1, 5_000])),
-            c.UNSTEADY: lambda: setattr(self.globals, "streak", rng.randrange(3)),
+            c.UNSTEADY: self.unsteady,
             c.INSOLVENT: lambda: setattr(self, "ratio_ppm", -rng.randrange(1_000, 200_000)),
             c.FUND_LIMIT: lambda: setattr(self, "fund", rng.choice([0, 10**6])),
             c.CANCELLED: lambda: setattr(self, "maker_floor", 5),
@@ -146,7 +146,10 @@ class Scene:
             self.fund = rng.choice([0, 10**6]) if code == c.HEALTHY else -rng.randrange(1, 10 ** rng.randrange(1, 12))
         if tag == constants.FORCED_RESCUE and code == c.STALE:
             self.timestamp = venue.NOW
-            self.entered_at = venue.NOW + constants.FORCED_PRICE_AGE + rng.choice([1, 10**6])
+            if rng.random() < 0.3:
+                self.globals.markets[0].previous_price = 0
+            else:
+                self.entered_at = venue.NOW + constants.FORCED_PRICE_AGE + rng.choice([1, 10**6])
         if tag == constants.CLOSE_STEP:
             self.aim_step()
             return
@@ -172,8 +175,8 @@ class Scene:
             lowest = {constants.TAKE_OVER: 666_700, constants.DELEVERAGE: 1_000}.get(tag, 1_000_001)
             self.ratio_ppm = lowest + rng.randrange(900_000)
         elif code == c.NOT_LARGEST:
-            # More than twice as large, and above zero, where an entry may not name the other one either.
-            self.eth = rng.choice([1, -1]) * self.lots_held * (5 if tag == constants.FORCED_RESCUE else 3)
+            # More than twice as large, and above zero, where nobody may name the other one either.
+            self.eth = rng.choice([1, -1]) * self.lots_held * 5
             self.ratio_ppm = abs(self.ratio_ppm)
         elif code == c.LIQUIDATION_PRICE:
             self.maker["limit_price"] = PRICE - self.sign * PRICE * 2 // 100
@@ -244,6 +247,13 @@ class Scene:
         elif code == c.LIMIT:
             self.globals.head_market = 0
             self.globals.head_limit = PRICE + self.sign * rng.choice([1, 3_000])
+
+    def unsteady(self) -> None:
+        """No ticks in a row, or the last one without a price."""
+        if self.tag != constants.FORCED_RESCUE and self.rng.random() < 0.3:
+            self.globals.markets[0].previous_price = 0
+        else:
+            self.globals.streak = self.rng.randrange(3)
 
     def without_price(self) -> None:
         """One of the reasons for which a head waits."""
@@ -614,7 +624,7 @@ def _market_payload(rng: random.Random, code: int, globals: containers.Globals) 
                 {"maker_fee_ppm": 1_000, "taker_fee_ppm": 999},
                 {"taker_fee_ppm": 1_001},
                 {"band_ppm": rng.choice([9_999, 500_001])},
-                {"unwind_band_ppm": rng.choice([99, 20_001])},
+                {"unwind_band_ppm": rng.choice([99, 5_001])},
                 {"funding_cap_ppb": 40_000_001},
                 {"funding_interest_ppb": rng.choice([125_001, -125_001])},
                 {"funding_damping_ppb": 125_001},

@@ -15,7 +15,7 @@ _POSITIONS: Final = range(constants.MARKETS)
 class Behind(msgspec.Struct, frozen=True, array_like=True):
     """One side behind a fill. lots: its position, signed; money in micro-dollars.
 
-    realised: what the law booked as profit or loss, which it does once a position is closed whole.
+    realised: what the law booked as profit or loss, of lots that are gone, pro rata.
     """
 
     lots: int
@@ -91,8 +91,14 @@ def touched(risk: containers.Risk, before: containers.Account, after: containers
 def behind(before: containers.Account, after: containers.Account, market: int, quote: int) -> Behind:
     """One side behind a trade that it paid so many micro-dollars for, or got them where they are negative."""
     old, new = encoding.unpack(before.positions[market]), encoding.unpack(after.positions[market])
-    realised = -(old.cost + quote) if new.size == 0 and old.size != 0 else 0
+    realised = margin.carried(old, new.size - old.size, quote) - old.cost - quote
     return Behind(new.size, realised, margin.collateral(after))
+
+
+def behind_rescue(before: containers.Account, after: containers.Account, market: int) -> Behind:
+    """One side behind a rescue without an order, settled before it: what it bears and makes good is realised too."""
+    money = margin.collateral(after)
+    return Behind(encoding.unpack(after.positions[market]).size, money - margin.collateral(before), money)
 
 
 class LastRows:

@@ -698,14 +698,13 @@ BOUNDS: Final = [
     (-(SIZE - 100), 0, RICH, 101, c.OUT_OF_BOUNDS),
     (-100, -(constants.COST_BOUND - 1 - 60_000_000), RICH, 100, c.OK),
     (-100, -(constants.COST_BOUND - 60_000_000), RICH, 100, c.OUT_OF_BOUNDS),
-    # A reduction and a close may pass it.
-    (100, 1 - constants.COST_BOUND - 60_000_000, RICH, 99, c.OK),
+    # What closes, wholly or partly, becomes money.
     (100, -60_000_000, constants.COLLATERAL_BOUND - 1 - 120_000_000, 100, c.OK),
     (100, -60_000_000, constants.COLLATERAL_BOUND - 120_000_000, 100, c.OUT_OF_BOUNDS),
-    # No close: nothing of it is money yet.
-    (101, -60_000_000, constants.COLLATERAL_BOUND - 1, 100, c.OK),
-    # A turn is a new one.
-    (100, 1 - constants.COST_BOUND, RICH, 101, c.OUT_OF_BOUNDS),
+    (101, -60_000_000, constants.COLLATERAL_BOUND - 1 - 119_405_940, 100, c.OK),
+    (101, -60_000_000, constants.COLLATERAL_BOUND - 119_405_940, 100, c.OUT_OF_BOUNDS),
+    (100, -60_000_000, constants.COLLATERAL_BOUND - 1 - 120_000_000, 101, c.OK),
+    (100, -60_000_000, constants.COLLATERAL_BOUND - 120_000_000, 101, c.OUT_OF_BOUNDS),
 ]
 
 

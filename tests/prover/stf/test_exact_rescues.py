@@ -170,12 +170,14 @@ def test_the_least_positions_are_judged_like_all_others() -> None:
         priced(globals, market, 1)
     stages.add(c.OK, TAKE, 1, stages.held(1, 1, 0), 1)
     stages.add(c.OK, TAKE, 2, stages.held(2, 1, -1), 1)
-    # Of two that require as much the first one is the largest.
-    both = holder(globals, 5, 10, 0)
-    both.positions[6] = position(-10, -10 * PRICE)
+    # What requires half as much as the largest may be named, and nothing that requires less.
+    both = holder(globals, 5, 10_000, 0)
+    both.positions[6] = position(-4_999, -4_999 * PRICE)
     twice = stages.who(both)
     stages.add(c.NOT_LARGEST, TAKE, 6, twice, 10)
-    stages.add(c.OK, TAKE, 5, twice, 10)
+    both = holder(globals, 5, 10_000, 0)
+    both.positions[6] = position(-5_000, -5_000 * PRICE)
+    stages.add(c.OK, TAKE, 6, stages.who(both), 10)
     # One of two lots leaves the requirement as it is, and so all of the debt.
     opposite = stages.held(3, -1, DOLLAR)
     stages.add(c.OK, constants.DELEVERAGE, 3, stages.held(3, 2, -1), 1, opposite)

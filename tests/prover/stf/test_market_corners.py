@@ -32,7 +32,7 @@ GIVEN: Final[Fields] = {
     "price": 0,
     "interest_lower": 2**60 + 4,
     "interest_upper": 2**61 + 8,
-    "unwind_band_ppm": 8_000,
+    "unwind_band_ppm": 3_200,
 }
 LISTED: Final[list[tuple[Fields, bool]]] = [
     ({"initial_ppm": 4_999, "maintenance_ppm": 2_500}, False),
@@ -47,10 +47,8 @@ LISTED: Final[list[tuple[Fields, bool]]] = [
     ({"taker_fee_ppm": 1_000}, True),
     ({"band_ppm": 9_999}, False),
     ({"band_ppm": 500_001}, False),
-    ({"band_ppm": 10_000, "unwind_band_ppm": 10_001}, False),
-    ({"band_ppm": 10_000, "unwind_band_ppm": 10_000}, True),
-    ({"band_ppm": 500_000, "unwind_band_ppm": 20_001}, False),
-    ({"band_ppm": 500_000, "unwind_band_ppm": 20_000}, True),
+    ({"unwind_band_ppm": 5_001}, False),
+    ({"unwind_band_ppm": 5_000}, True),
     ({"unwind_band_ppm": 99}, False),
     ({"unwind_band_ppm": 100}, True),
     ({"funding_cap_ppb": 40_000_001}, False),

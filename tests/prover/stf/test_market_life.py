@@ -516,11 +516,8 @@ class TestSettlement:
     def test_off_it_is_stranded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """K4: without this arm of the law the entry is a rescue of an account without an owner."""
         state = self.with_fund(700_000)
-        rule = (
-            "    if tag == constants.FORCED_RESCUE and move.account < constants.RESERVED_ACCOUNTS:\n"
-            "        return sent_home(under, move, account, insurance)\n"
-        )
-        rule_off(monkeypatch, rescue, rule)
+        alone = "return relieved(constants.FORCED_RESCUE, under, move, account, insurance)"
+        rule_off(monkeypatch, rescue, "return sent_home(under, move, account, insurance)", alone)
         chunk = python_chunk(state, self.home())
         assert chunk.operation_codes == [c.NO_ACCOUNT]
         assert margin.collateral(chunk.accounts[1]) == 700_000 * DOLLAR

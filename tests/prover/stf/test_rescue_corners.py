@@ -397,3 +397,35 @@ def test_a_forced_rescue_takes_a_price_of_five_minutes_and_waits_so_long_for_ste
     codes = venue.run(state, *entries, timestamp=NOW + more).codes
 
     assert codes == ((c.OK if more else c.UNSTEADY), c.STALE)
+
+
+@pytest.mark.parametrize("aside", [(1,), (2,), (1, 2)])
+def test_in_a_market_without_a_price_nothing_is_closed_and_no_rescue_decided(aside: tuple[int, ...]) -> None:
+    globals = venue.free_of_charge(streak=constants.STEADY_TICKS, head_account=ALICE, head_market=constants.MARKETS)
+    globals.head_time = NOW - 1
+    for market in aside:
+        globals.markets[market].previous_price = 0
+    held = {market: position(10_000, 10_000 * globals.risk.price[market]) for market in (1, 2)}
+    other = {market: position(-30_000, -30_000 * globals.risk.price[market]) for market in (1, 2)}
+    rows = {ALICE: account(OWNERS[1], 10**5 * DOLLAR, held), ALICE + 1: account(OWNERS[2], DOLLAR, held)}
+    rows |= {ALICE + 2: account(OWNERS[3], 10**6 * DOLLAR, other), ALICE + 3: account(OWNERS[4], DOLLAR, held)}
+    rows |= {market + 1: account(containers.NOBODY, 10**6 * DOLLAR) for market in (1, 2)}
+
+    def step(market: int) -> bytes:
+        asked = containers.Rescue(0, market, 0, constants.insurance_account(market), 10_000)
+        return operations.rescue_bytes(constants.CLOSE_STEP, asked)
+
+    def taken(index: int, tag: int = constants.TAKE_OVER) -> bytes:
+        return operations.rescue_bytes(tag, containers.Rescue(0, MARKET, index, ALICE + 2, 5_000))
+
+    chunk = [step(1), step(2), step(1), taken(ALICE + 1), taken(ALICE + 1, constants.DELEVERAGE), forced(ALICE + 3, 5)]
+    is_aside = 1 in aside
+    steps = {
+        (1,): (c.UNSTEADY, c.OK, c.STALE),
+        (2,): (c.OK, c.STALE, c.NO_HEAD),
+        (1, 2): (c.STALE, c.NO_HEAD, c.NO_HEAD),
+    }
+    rescues = (c.UNSTEADY, c.UNSTEADY, c.STALE) if is_aside else (c.OK, c.HEALTHY, c.OK)
+    state = venue.build_state(globals, rows, begun=1)
+
+    assert venue.run(state, *chunk).codes == (*steps[aside], *rescues)

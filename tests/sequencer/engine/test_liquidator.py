@@ -199,6 +199,28 @@ def test_below_close_out_without_a_bid_the_fund_takes_over() -> None:
     world.check()
 
 
+def test_nobody_is_rescued_in_a_market_without_a_price() -> None:
+    world = crowded(fund=2_000_000 * DOLLAR)
+    assert ticks(world, PRICES[BTC], 2) == []
+    assert ticks(world, 591_500, 1) == []
+    assert ticks(world, 0, 3) == [], "below close-out at the one price that there is"
+    assert world.position(0) == HEAVY
+    assert ticks(world, 591_500, 1) == [TAKE_OVER]
+    world.check()
+
+
+def test_a_leave_ends_where_there_is_no_price_left_to_close_at() -> None:
+    world = crowded(fund=20_000_000 * DOLLAR)
+    ticks(world, PRICES[BTC])
+    ticks(world, 0, 3)
+    assert world.process(leave(world.now - 1, FIRST, owner(0))).code == codes.OK
+    ticks(world, 0, 1)
+    # Nothing is closed at a price that is none, and nobody behind waits for one.
+    assert world.position(0) == HEAVY
+    assert world.engine.entries[-1].done
+    world.check()
+
+
 def test_between_maintenance_and_close_out_the_fund_does_not_take_over() -> None:
     world = crowded(fund=2_000_000 * DOLLAR)
     assert ticks(world, 593_500) == []

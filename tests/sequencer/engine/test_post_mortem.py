@@ -130,11 +130,10 @@ class Ledger:
     def close(self, market: int, closed: int, quote: int, fee: int = 0) -> None:
         """Takes lots (negative of a short) out of a position for their quote."""
         size, cost = self.legs.pop(market)
-        self.money -= fee
-        if size == closed:
-            self.money += quote - cost
-        else:
-            self.legs[market] = (size - closed, cost - quote)
+        left = cost * (abs(size) - abs(closed)) // abs(size)
+        self.money += quote - (cost - left) - fee
+        if size != closed:
+            self.legs[market] = (size - closed, left)
 
 
 def told(record: PostMortem, when: str) -> tuple[int | None, ...]:

@@ -401,6 +401,7 @@ def test_a_shock_is_the_account_at_moved_prices(
         first = found.liquidated[0]
         market = NAMES.index(first.market)
         asked = (
+            moved.price,
             rescue.unbounded(settled),
             globals_at(risk).markets[market].minimum_notional,
             market,

@@ -308,8 +308,8 @@ def test_dydx_v4_bounds_of_a_liquidation(side: int, lots: int, other: float, rat
     assert (worst == bounds[0]) == is_bankruptcy
     # To the account's good, as v4 rounds a limit price to its ticks.
     edge = ceil(worst) if side > 0 else floor(worst)
-    assert rescue.check_liquidation(risk, account, 1, 0, edge, lots)[0] == codes.OK
-    assert rescue.check_liquidation(risk, account, 1, 0, edge - side, lots) == (codes.LIQUIDATION_PRICE, 0)
+    assert rescue.check_liquidation(risk, risk.price, account, 1, 0, edge, lots)[0] == codes.OK
+    assert rescue.check_liquidation(risk, risk.price, account, 1, 0, edge - side, lots) == (codes.LIQUIDATION_PRICE, 0)
 
 
 # dYdX v3 (StarkEx Perpetual). Its own guide is no longer served: of what it shared with v4, v4's pages are named.

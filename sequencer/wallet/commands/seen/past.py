@@ -70,7 +70,7 @@ def history(
     """Show the newest fills, funding or transfers of an account, or write all of them into a CSV file; the node's word.
 
     In the file the oldest comes first and all is exact. Times are ISO 8601 in UTC, money is in dollars.
-    realised_profit_usd is before fees, and booked as the law does, once a position is closed whole; balance_usd is the
+    realised_profit_usd is before fees, and booked as the law does, of the lots that were closed; balance_usd is the
     account's money behind each row.
     """
     span = {name: parse_time(text) for name, text in (("from_ms", since), ("to_ms", until)) if text is not None}

@@ -3,7 +3,7 @@
 import msgspec
 
 from prover.stf import constants, containers, encoding, margin
-from sequencer.engine.money.touched import Behind, Folded, Funding, LastRows, behind, touched
+from sequencer.engine.money.touched import Behind, Folded, Funding, LastRows, behind, behind_rescue, touched
 from tests.sequencer.node_world import BTC, BUY, ETH, FIRST, LOTS, PRICES, SELL, World
 
 PRICE = PRICES[BTC]
@@ -57,16 +57,25 @@ def test_a_settled_markets_position_becomes_money() -> None:
     assert touch.collateral == margin.collateral(settled)
 
 
-def test_a_side_has_realised_what_it_closed_whole() -> None:
+def test_a_side_has_realised_what_it_closed() -> None:
     world, row = held()
     risk = world.engine.globals.risk
     part = margin.moved(risk, row, BTC, -400, -400 * (PRICE + 9), 0)
-    assert behind(row, part, BTC, -400 * (PRICE + 9)) == Behind(600, 0, margin.collateral(part))
+    assert behind(row, part, BTC, -400 * (PRICE + 9)) == Behind(600, 400 * 9, margin.collateral(part))
     whole = margin.moved(risk, part, BTC, -600, -600 * (PRICE - 1), 0)
     left = behind(part, whole, BTC, -600 * (PRICE - 1))
-    assert left == Behind(0, 400 * 9 - 600, margin.collateral(whole))
+    assert left == Behind(0, -600, margin.collateral(whole))
     assert left.realised == margin.collateral(whole) - margin.collateral(part)
     assert encoding.unpack(whole.positions[BTC]).size == 0
+
+
+def test_behind_a_rescue_what_a_side_bears_is_in_what_it_has_realised() -> None:
+    world, row = held()
+    risk = world.engine.globals.risk
+    part = margin.moved(risk, row, BTC, -400, -400 * (PRICE + 9) + 70, 0)
+    assert behind_rescue(row, part, BTC) == Behind(600, 400 * 9 - 70, margin.collateral(part))
+    filled = margin.booked(part, -100, part.positions)
+    assert behind_rescue(row, filled, BTC).realised == 400 * 9 - 170
 
 
 def test_rows_are_those_before_the_input_also_where_it_was_cut() -> None:

@@ -1,0 +1,184 @@
+"""A market without a price: what stands in it is known by everybody to be none, and nobody else has to trade at it."""
+
+import pytest
+
+from prover.state.audit import conservation
+from prover.state.state import State
+from prover.stf import codes as c
+from prover.stf import constants, containers, rescue
+from tests.attacks.law_variants import python_chunk, rule_off
+from tests.attacks.stage import (
+    ATTACKER,
+    BITCOIN,
+    BTC,
+    ETH,
+    POOL,
+    SOL,
+    STEP,
+    VICTIM,
+    bid,
+    forced,
+    forced_rescue,
+    held,
+    row_of,
+    size_of,
+    stage,
+    ticks,
+    value,
+)
+from tests.attacks.stage import rescue as rescued
+from tests.twins import venue
+from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
+
+# 960,000 dollars: what a fund of 100,000 may take.
+LOTS = 1_600_000
+LOW = BTC * 7 // 10
+HIGH = BTC * 12 // 10
+NOBODY_ELSE = {POOL: account(OWNERS[5], 0)}
+
+
+def ticks_without(state: State, count: int) -> int:
+    """Ticks in which market 0 has no price."""
+    now = state.globals.tick_time
+    for _ in range(count):
+        now += STEP
+        assert venue.run(state, venue.tick(now, [0, ETH, SOL]), timestamp=now).codes == (c.OK,)
+    assert state.globals.markets[0].status == constants.MARKET_REDUCE_ONLY
+    assert (state.globals.risk.price[0], state.globals.markets[0].previous_price) == (BTC, 0)
+    return now
+
+
+class TestForcedClose:
+    """The loser of two own accounts leaves at the price that stood, and the fund or a stranger has his loss."""
+
+    def state(self) -> State:
+        rows = {VICTIM: held(LOTS, 120_000), ATTACKER: held(-LOTS, 120_000, owner=OWNERS[2])}
+        return stage(NOBODY_ELSE | rows, fund=100_000)
+
+    def entered(self) -> tuple[State, int]:
+        state = self.state()
+        now = ticks_without(state, 3)
+        # Entered while nobody but the signers' sources lacks a price: the limit is the old one.
+        entry = forced(constants.FORCED_CLOSE, time=now + 1, amount=LOTS, limit=BTC)
+        assert venue.run(state, entry, timestamp=now + 1).codes == (c.OK,)
+        return state, ticks_without(state, 1)
+
+    def test_off_the_fund_takes_what_everybody_knows_to_have_fallen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "        return codes.STALE\n    away", "    away")
+        state, now = self.entered()
+        chunk = python_chunk(state, rescued(constants.CLOSE_STEP, LOTS, other=1), timestamp=now)
+        assert chunk.operation_codes == [c.OK]
+        # A penalty of one percent is all that it costs; at the price that comes the fund is 178,400 below zero.
+        assert value(row_of(chunk, VICTIM), LOW) == (120_000 - 9_600) * DOLLAR
+        assert value(row_of(chunk, 1), LOW) == -178_400 * DOLLAR
+
+    def test_on_the_head_ends(self) -> None:
+        state, now = self.entered()
+        assert venue.run(state, rescued(constants.CLOSE_STEP, LOTS, other=1), timestamp=now).codes == (c.STALE,)
+        assert (state.globals.head_account, size_of(state.account(VICTIM))) == (0, LOTS)
+
+    def test_one_tick_with_a_price_is_enough(self) -> None:
+        state, now = self.entered()
+        now = ticks(state, LOW)
+        assert venue.run(state, rescued(constants.CLOSE_STEP, LOTS, other=1), timestamp=now).codes == (c.LIMIT,)
+
+
+class TestLeave:
+    """Who leaves is closed in all markets that have a price, and paid what may leave; the entry ends at the others."""
+
+    def test_the_others_first(self) -> None:
+        legs = {0: position(BITCOIN, BITCOIN * BTC), 1: position(BITCOIN, BITCOIN * ETH)}
+        funds = {1: account(containers.NOBODY, 10**6 * DOLLAR), 2: account(containers.NOBODY, 10**6 * DOLLAR)}
+        state = stage(funds | {VICTIM: account(OWNERS[1], 100_000 * DOLLAR, legs)})
+        now = ticks_without(state, 3)
+        assert venue.run(state, forced(constants.LEAVE, time=now + 1), timestamp=now + 1).codes == (c.OK,)
+        now = ticks_without(state, 1)
+        in_bitcoin, in_ether = rescued(constants.CLOSE_STEP, other=1), rescued(constants.CLOSE_STEP, other=2, market=1)
+        codes = venue.run(state, in_bitcoin, in_ether, in_bitcoin, in_ether, timestamp=now).codes
+        assert codes == (c.UNSTEADY, c.OK, c.STALE, c.NO_HEAD)
+        row = state.account(VICTIM)
+        assert (size_of(row), size_of(row, 1)) == (BITCOIN, 0)
+        # All but the quarter of guarantee 6 that its one position requires of a withdrawal.
+        assert state.globals.withdrawal_count == 1
+        assert conservation(state).sound
+
+
+class TestUnwind:
+    """A short buys the fund's lots at the price that stood."""
+
+    def offered(self) -> tuple[State, tuple[bytes, bytes], int]:
+        fund = held(10 * BITCOIN, 100_000, owner=containers.NOBODY)
+        state = stage(NOBODY_ELSE | {1: fund, ATTACKER: held(-10 * BITCOIN, 150_000, owner=OWNERS[2])})
+        now = ticks_without(state, 3)
+        order = bid(BTC - 600, 10 * BITCOIN, now)
+        return state, (order, rescued(constants.UNWIND, 10 * BITCOIN)), now
+
+    def test_off_he_has_what_the_fund_would_have_won(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "not under.clock.steady or under.previous[market] == 0", "not under.clock.steady")
+        state, moves, now = self.offered()
+        chunk = python_chunk(state, *moves, timestamp=now)
+        assert chunk.operation_codes == [c.OK] * 2
+        # Instead of 220,000 and 30,000.
+        assert value(row_of(chunk, 1), HIGH) == (100_000 - 600) * DOLLAR
+        assert value(row_of(chunk, ATTACKER), HIGH) == (150_000 + 600) * DOLLAR
+
+    def test_on_nothing_is_unwound(self) -> None:
+        state, moves, now = self.offered()
+        assert venue.run(state, *moves, timestamp=now).codes == (c.OK, c.UNSTEADY)
+
+
+class TestRescues:
+    """Nor does a fund, a maker or anybody opposite take what is worth nobody knows what, whoever asks for it."""
+
+    def fallen(self, dollars: int) -> tuple[State, int]:
+        """Long in both markets: what ether has lost leaves so many dollars; the fund of each has money."""
+        legs = {0: position(BITCOIN, BITCOIN * BTC), 1: position(BITCOIN, BITCOIN * ETH)}
+        funds = {1: account(containers.NOBODY, 10**6 * DOLLAR), 2: account(containers.NOBODY, 10**6 * DOLLAR)}
+        state = stage(funds | {VICTIM: account(OWNERS[1], dollars * DOLLAR, legs)})
+        return state, ticks_without(state, 3)
+
+    def test_off_the_fund_takes_what_has_fallen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "not under.clock.steady or under.previous[market] == 0", "not under.clock.steady")
+        state = stage({VICTIM: held(BITCOIN, 100)}, fund=10**6)
+        chunk = python_chunk(state, rescued(constants.TAKE_OVER), timestamp=ticks_without(state, 3))
+        assert chunk.operation_codes == [c.OK]
+        assert value(row_of(chunk, 1), LOW) == (10**6 + 100 - 18_000) * DOLLAR
+
+    @pytest.mark.parametrize("dollars", [100, -100])
+    def test_on_no_rescue_is_decided_there(self, dollars: int) -> None:
+        state = stage({VICTIM: held(BITCOIN, dollars)}, fund=10**6)
+        now = ticks_without(state, 3)
+        order = bid(BTC, now=now)
+        moves = rescued(constants.LIQUIDATE), rescued(constants.TAKE_OVER), rescued(constants.DELEVERAGE)
+        assert venue.run(state, order, *moves, timestamp=now).codes == (c.OK, *[c.UNSTEADY] * 3)
+
+    def test_no_entry_does_and_it_waits_for_nothing(self) -> None:
+        state, now = self.fallen(200)
+        assert venue.run(state, forced_rescue(time=now), timestamp=now).codes == (c.STALE,)
+        assert size_of(state.account(VICTIM)) == BITCOIN
+
+    def test_it_shields_no_other_position(self) -> None:
+        """Bitcoin requires twice as much; ether is the largest of those that have a price."""
+        state, now = self.fallen(200)
+        moves = rescued(constants.TAKE_OVER, BITCOIN, market=1), rescued(constants.TAKE_OVER, BITCOIN)
+        assert venue.run(state, *moves, timestamp=now).codes == (c.OK, c.UNSTEADY)
+        assert (size_of(state.account(VICTIM)), size_of(state.account(VICTIM), 1)) == (BITCOIN, 0)
+        assert conservation(state).sound
+
+    def test_a_fund_below_zero_is_called_once_there_is_a_price(self) -> None:
+        fund = held(BITCOIN, -1_000, owner=containers.NOBODY)
+        state = stage({1: fund})
+        now = ticks_without(state, 3)
+        assert venue.run(state, forced_rescue(1, time=now), timestamp=now).codes == (c.STALE,)
+        now = ticks(state, BTC)
+        assert venue.run(state, forced_rescue(1, time=now), timestamp=now).codes == (c.OK,)
+        assert state.globals.pool.owed == 1_000 * DOLLAR
+
+
+def test_a_price_that_comes_back_is_judged_beside_the_one_that_stood() -> None:
+    state = stage({VICTIM: held(BITCOIN, 100)}, fund=10**6)
+    now = ticks_without(state, 3)
+    now = ticks(state, HIGH)
+    assert (state.globals.risk.price[0], state.globals.markets[0].previous_price) == (HIGH, BTC)
+    assert venue.run(state, rescued(constants.TAKE_OVER), timestamp=now).codes == (c.HEALTHY,)
+    assert now == NOW + 4 * STEP
