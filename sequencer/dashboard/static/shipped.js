@@ -9,18 +9,18 @@ export const SHIPPED = {
     "creationBytes": 26881
   },
   "FraudReferee": {
-    "runtimeHash": "0x5c18e305c9749ae636acbe0d20e200bd0004e4813eacd69e557ba736f53a57af",
-    "runtimeBytes": 24098,
+    "runtimeHash": "0xf31a33add2776073a654bfdc0b53edc9db0befefaf7b095f8e928340b84362d0",
+    "runtimeBytes": 24088,
     "immutableBytes": 128,
-    "creationHash": "0xeb728ae8a29a98fa99dfca8887cbd61422d3c135a3fe24f416f77f01d2e01024",
-    "creationBytes": 24256
+    "creationHash": "0x9b19d7d7468e799e1c3849c91d4f2f64826ebf003da5a30853d11d6187f9ef35",
+    "creationBytes": 24246
   },
   "Trading": {
-    "runtimeHash": "0xe4d6645dfa79dbc5b064dc6282bfdfb935b5cb09e8285fb99e0f91ac9f180b2d",
-    "runtimeBytes": 19617,
+    "runtimeHash": "0x388b6c806a47deca5fd4e1ee87458d4b6c7799c7899bd73a928c1555584ace18",
+    "runtimeBytes": 20769,
     "immutableBytes": 0,
-    "creationHash": "0x19725a739d66514e48f1a2ab473877ae06dc9f6c0f91cc2b1c5f32fc69eebf38",
-    "creationBytes": 19634
+    "creationHash": "0x5a991c0a9f91ab473edf4870c971ea19d012ebe0d02dd032e56a4375a6f2edc6",
+    "creationBytes": 20786
   },
   "Custody": {
     "runtimeHash": "0x855ad0e3b5476b150a29536870e2c5e7faaaa996f22b33f46adae8e4960cc150",
@@ -30,18 +30,18 @@ export const SHIPPED = {
     "creationBytes": 15296
   },
   "Markets": {
-    "runtimeHash": "0xd8a1ffcd05d3d281f03c3ffe801c48cc172b67f30820bc987a4011fd9c2fdc41",
-    "runtimeBytes": 9423,
+    "runtimeHash": "0x1cf4d1bdb21f94a9bf0623b258d9793861c4e1c1028a8d7defd93925d1a32c54",
+    "runtimeBytes": 15563,
     "immutableBytes": 0,
-    "creationHash": "0x81872ff7d28e66b0635a7395fd0f35689c6da1f87a7262c29d96528cb16f00e0",
-    "creationBytes": 9440
+    "creationHash": "0x7ae29a092e46812a0b5c4bd0988a35ade17dab07084af5124ad8739a5fd054cb",
+    "creationBytes": 15580
   },
   "Rescue": {
-    "runtimeHash": "0xeffca31dee30ae7fe9beaf24755241794bf451b51cfbebd4f35d515688ec7413",
-    "runtimeBytes": 24489,
+    "runtimeHash": "0x33b4c32c24f3a213cc86160604f523fe30f1d3722f07340e3701d116c0c44125",
+    "runtimeBytes": 23976,
     "immutableBytes": 0,
-    "creationHash": "0x372ca55f02e19c5e9a968e330a75669116e83f2d5d235e88606ea4d93f6aaad7",
-    "creationBytes": 24506
+    "creationHash": "0xcf1c5e5815dd55af618c16a4c99f88e537fbdea8488ffd76ed0d442acf7cd585",
+    "creationBytes": 23993
   }
 };
 
