@@ -162,12 +162,12 @@ async def test_a_rank_is_foreseen_among_all_others_as_of_the_last_tick(desk: Des
     assert seen["after"]["positions"][0]["deleveraging_rank"] == 1
     little = await preview(desk, **taken, amount_micros=DOLLAR)
     assert little["after"]["positions"][0]["deleveraging_rank"] == 2
-    # Whoever turns a position takes its profit along to the other side, where all others are at a loss.
+    # Whoever turns a position has its profit as money: the lots of the other side have won nothing yet.
     await desk.order(0, SELL, PRICE * 992 // 1_000, 80_000, slot=9)
     fields = {"account": FIRST + 2, "market": 0, "side": 0, "limit_price_ticks": PRICE * 992 // 1_000}
     turned = await preview(desk, kind="order", size_lots=75_000, **fields)
     assert [leg["size_lots"] for leg in turned["after"]["positions"]] == [15_000]
-    assert [leg["deleveraging_rank"] for leg in turned["after"]["positions"]] == [1]
+    assert [leg["deleveraging_rank"] for leg in turned["after"]["positions"]] == [None]
     losing = await preview(desk, **{**taken, "account": FIRST}, amount_micros=DOLLAR)
     assert losing["status"] == "applied"
     assert [losing[name]["positions"][0]["deleveraging_rank"] for name in ("before", "after")] == [None, None]
