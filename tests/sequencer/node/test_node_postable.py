@@ -160,7 +160,7 @@ async def test_a_store_says_itself_of_which_rollup_it_is(tmp_path: Path, quiet: 
         # Another rollup's record beside this state.
         await served(tmp_path / "two", l1)
         shutil.copy(tmp_path / "two" / "deployment.json", record)
-        assert "of another rollup than its deployment" in await refusal(config(datadir, l1), DatadirUnusable)
+        assert "is not of the rollup that deployment.json names" in await refusal(config(datadir, l1), DatadirUnusable)
         record.unlink()
         shutil.rmtree(datadir / STATE)
         assert "neither a state nor a deployment" in await refusal(config(datadir, l1), DatadirUnusable)
