@@ -155,5 +155,5 @@ def test_a_second_constant_that_is_none_is_found() -> None:
 
 def test_a_file_stands_in_the_contracts_that_import_it() -> None:
     assert holders("markets.vy") == ["Markets"]
-    assert holders("trading.vy") == ["Trading", "Rescue"]
+    assert holders("trading.vy") == ["Trading", "Markets", "Rescue"]
     assert set(holders("merkle.vy")) >= {"FraudReferee", "Markets"}

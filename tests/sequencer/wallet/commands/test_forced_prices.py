@@ -180,8 +180,8 @@ def test_a_part_of_a_position_is_closed_at_three_prices_in_a_row(
         for _ in range(2):
             prices.report(client, PRICES[0])
         assert entry_of(client, entry["index"], is_done=True)["name"] == "OK"
-        # 240 dollars less one percent of them, which the fund gets that takes the lots: nobody opposite is asked.
-        assert lots_and_cost(client, owner) == (600, 600_000_000 - 237_600_000)
+        # One percent of 240 dollars is money that is gone, to the fund that takes the lots: nobody opposite is asked.
+        assert lots_and_cost(client, owner) == (600, 360_000_000)
         assert lots_and_cost(client, opposite) == (-1_000, -600_000_000)
     (closed,) = owner.json("post-mortem")["rescues"]
     assert (closed["kind"], closed["lots"]) == ("forced_close", 400)
