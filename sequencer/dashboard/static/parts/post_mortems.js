@@ -13,6 +13,8 @@ import { Panel } from "./panel.js";
 import { Money } from "./value.js";
 
 const SHOWN = 5;
+/** Asked for: those that an order of the account met are among them, and left out. */
+const MOST_ASKED = 200;
 /** What each kind does, in one sentence. @type {Record<string, string>} */
 const DOES = {
   liquidation: "Orders of the book took lots: at most as many as bring the account back to its initial requirement.",
@@ -31,8 +33,8 @@ export function PostMortems({ seen, markets }) {
   const [found, tell] = useState(/** @type {PostMortemView[]} */ ([]));
   useEffect(() => {
     let isOver = false;
-    api.call("catenary_postMortems", { account, limit: SHOWN }).then(
-      (answer) => isOver || tell(answer.filter((one) => partOf(one, account) !== "met")),
+    api.call("catenary_postMortems", { account, limit: MOST_ASKED }).then(
+      (answer) => isOver || tell(answer.filter((one) => partOf(one, account) !== "met").slice(0, SHOWN)),
       () => {},
     );
     return () => {
