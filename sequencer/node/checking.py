@@ -58,6 +58,11 @@ class Checked(msgspec.Struct):
         """Whether nothing was found."""
         return not self.findings
 
+    @property
+    def is_journal_alone(self) -> bool:
+        """Whether what was found is the journal's, and nothing the state's."""
+        return bool(self.findings) and all(finding.code.startswith("JOURNAL") for finding in self.findings)
+
 
 def check(state: Path, journal: Path, record: DeploymentRecord) -> Checked:
     """Reads all of both, opening them as a start does: a journal's torn end is cut."""
@@ -132,8 +137,10 @@ def _follow_on(state: Path, journal: Path, record: DeploymentRecord, checked: Ch
         store.close()
 
 
-async def foreign_head(client: L1Client, record: DeploymentRecord, state: Path) -> Finding | None:
-    """That the bridge's newest batch is not of this state; None where it is, or where there is no state. L1Error."""
+async def foreign_head(client: L1Client | None, record: DeploymentRecord, state: Path) -> Finding | None:
+    """That the bridge's newest batch is not of this state; None where it is, and without an L1 or a state. L1Error."""
+    if client is None:
+        return None
     answer = await client.eth_call(record.deployment.bridge, calls.encode_call("head"))
     head = calls.decode_record(calls.BatchRecord, answer)
     if not state.exists() or (head.number == 0 and head.last_root == record.genesis_root):

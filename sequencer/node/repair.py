@@ -26,7 +26,7 @@ from sequencer.engine.records import CHUNK_KEY, CURSOR_KEY, IDENTITY_KEY, ROOT_K
 from sequencer.history.history import History
 from sequencer.l1 import rebuild
 from sequencer.l1.resequence import STATE, sync_directory
-from sequencer.node.checking import JOURNAL_LIMITS, Checked, Finding, check, check_state, foreign_head
+from sequencer.node.checking import JOURNAL_LIMITS, Checked, check, check_state, foreign_head
 from sequencer.node.config import DatadirUnusable
 from sequencer.node.datadir import RECORD, Datadir, lineage_of
 from sequencer.sequencing.journal import Journal, JournalError, has_segments, whole_records
@@ -107,7 +107,7 @@ async def mend(datadir: Datadir, record: DeploymentRecord, backup: Path | None, 
     state, journal = datadir.path / STATE, datadir.journal
     checked = check(state, journal, record)
     if checked.is_sound:
-        foreign = await _foreign(client, record, state)
+        foreign = await foreign_head(client, record, state)
         if foreign is not None:
             raise Irreparable(foreign.sentence)
         return Mended("nothing to mend", checked.chunks, "0x" + checked.root.hex())
@@ -156,9 +156,14 @@ def cut_journal(datadir: Datadir, record: DeploymentRecord) -> Mended:
         put_aside(datadir.path, "journal")
         put_aside(datadir.path, STATE)
         _take(datadir.path, unfinished)
-        datadir.begin_journal(b"")
-        Journal(datadir.journal, JOURNAL_LIMITS).close()
+        _begin_journal(datadir)
         return Mended("the journal was cut at its damage", checked.chunks, "0x" + checked.root.hex(), lost)
+
+
+def _begin_journal(datadir: Datadir) -> None:
+    """An empty one, behind the state: a start refuses a state without any."""
+    datadir.begin_journal(b"")
+    Journal(datadir.journal, JOURNAL_LIMITS).close()
 
 
 async def mend_from_l1(datadir: Datadir, record: DeploymentRecord, client: L1Client) -> Mended:
@@ -166,8 +171,7 @@ async def mend_from_l1(datadir: Datadir, record: DeploymentRecord, client: L1Cli
     put_aside(datadir.path, "journal")
     put_aside(datadir.path, STATE)
     datadir.checkpoint.unlink(missing_ok=True)
-    datadir.begin_journal(b"")
-    Journal(datadir.journal, JOURNAL_LIMITS).close()
+    _begin_journal(datadir)
     told = await rebuild.rebuild_state(client, record, datadir.path, wall_clock_ms(), lambda batch, of: None)
     lost = "open orders, soft cancels, and what was acknowledged and not posted"
     return Mended("rebuilt from L1", told.chunks, told.root, lost)
@@ -276,16 +280,11 @@ async def _require_no_less(
     if found.chunks < before.chunks:
         raise StateError(f"it ends with chunk {found.chunks}, and the state that is here with chunk {before.chunks}")
     # Of a state whose rows do not belong together the root says nothing.
-    is_state_whole = all(finding.code.startswith("JOURNAL") for finding in before.findings)
-    if is_state_whole and before.chunks and not _had(made, before.root):
+    if before.is_journal_alone and before.chunks and not _had(made, before.root):
         raise StateError("it never was the state that is here")
-    foreign = await _foreign(client, record, made)
+    foreign = await foreign_head(client, record, made)
     if foreign is not None:
         raise StateError(foreign.sentence)
-
-
-async def _foreign(client: L1Client | None, record: DeploymentRecord, state: Path) -> Finding | None:
-    return None if client is None else await foreign_head(client, record, state)
 
 
 def _had(state: Path, root: bytes) -> bool:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from l1_bridge.client.client import L1Client
     from prover.contracts.deployment import DeploymentRecord
     from prover.state.leveldb import LevelDbStore
-    from sequencer.node.checking import Finding
     from sequencer.node.datadir import Datadir
     from sequencer.node.repair import Mended
 
@@ -105,7 +104,7 @@ def check(options: CheckOptions) -> None:
         async with _l1(options.l1_rpc_url) as client:
             with _held(path) as (held, record):
                 checked = checking.check(path / STATE, held.journal, record)
-                foreign = await _foreign(client, record, path) if checked.is_sound else None
+                foreign = await checking.foreign_head(client, record, path / STATE) if checked.is_sound else None
         checked.findings += [] if foreign is None else [foreign]
         for finding in checked.findings:
             line = f"{finding.code}: {finding.sentence}"
@@ -255,10 +254,8 @@ async def _mended(options: RepairOptions) -> "Mended":
                 if not options.accept_loss:
                     said = "Not mended, since it would lose what was acknowledged; --accept-loss gives that up."
                     raise CommandFailed(f"{said} {error}", EXIT_DATADIR) from None
-            found = checking.check(path / STATE, held.journal, record).findings
-            if await _foreign(client, record, path) is None and all(
-                finding.code.startswith("JOURNAL") for finding in found
-            ):
+            foreign = await checking.foreign_head(client, record, path / STATE)
+            if foreign is None and checking.check(path / STATE, held.journal, record).is_journal_alone:
                 return repair.cut_journal(held, record)
             if client is None:
                 raise CommandFailed("Only L1 is left to mend it from: say --l1-rpc-url.", EXIT_USAGE)
@@ -266,13 +263,6 @@ async def _mended(options: RepairOptions) -> "Mended":
                 return await repair.mend_from_l1(held, record, client)
             except Contradicted as error:
                 raise CommandFailed(f"It cannot be rebuilt: {error}.", EXIT_L1) from None
-
-
-async def _foreign(client: "L1Client | None", record: "DeploymentRecord", path: Path) -> "Finding | None":
-    from sequencer.l1.resequence import STATE
-    from sequencer.node.checking import foreign_head
-
-    return None if client is None else await foreign_head(client, record, path / STATE)
 
 
 def _output(as_json: bool, log_level: str) -> StandardOutput:
