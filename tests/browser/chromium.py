@@ -1,7 +1,8 @@
 """The machine's Chromium, driven by Playwright; a page remembers all that a browser complains of."""
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -13,6 +14,8 @@ NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-
 CHROMIUM: Final = next((found for found in map(shutil.which, NAMES) if found), None)
 WIDE: Final = (1440, 900)
 NARROW: Final = (390, 844)
+# A node is looked at again.
+_LOOK_MS: Final = 200
 _WRONG: Final = ("error:", "warning:", "thrown:", "failed:")
 # Of the test that runs: what they were told stands beside its failure.
 OPENED: Final[list["Tab"]] = []
@@ -59,6 +62,14 @@ class Tab:
         # What is under way when a page is left is given up.
         kind = "left" if request.failure == "net::ERR_ABORTED" else "failed"
         self.told.append(f"{kind}: {request.method} {request.url} {request.failure}")
+
+
+def until(page: Page, is_so: Callable[[], bool]) -> None:
+    """Awaits what a node alone tells; a test that hangs ends."""
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < ends_at, "it never came"
+        page.wait_for_timeout(_LOOK_MS)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import tab
+from tests.browser.chromium import tab, until
 from tests.browser.played import Played
 from tests.browser.quoted import Quoted
 
@@ -56,8 +56,7 @@ class Trader:
 
     def wait_for_a_call(self) -> None:
         """Until a tick has told one."""
-        while self.seen()["margin_call_percent"] == 0:
-            self.page.wait_for_timeout(200)
+        until(self.page, lambda: bool(self.seen()["margin_call_percent"]))
 
     def fill(self, **fields: str) -> None:
         """The order form, field by field."""

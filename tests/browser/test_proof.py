@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from l1_bridge.hashing import keccak
-from tests.browser.chromium import tab
+from tests.browser.chromium import tab, until
 from tests.browser.played import Played
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Node
@@ -36,8 +36,7 @@ def owner(browser: Browser, venue: Node) -> Iterator[Page]:
         found.page.add_init_script(path=INJECTED / "lied.js")
         found.page.goto("/#/rollup")
         expect(found.page.locator(".connect > button")).to_contain_text("play money")
-        while not has_leaf(venue, played.account):
-            found.page.wait_for_timeout(200)
+        until(found.page, lambda: has_leaf(venue, played.account))
         yield found.page
 
 

@@ -41,7 +41,7 @@ def test_a_restart_is_said_and_lived_through(browser: Browser, tmp_path: Path) -
                 played.moved_to(second)
                 played.rest(0, slot=30)
                 expect(fresh).to_contain_text("posted")
-                expect(strip).not_to_have_class("stale")
+                expect(strip).not_to_have_class("pool-strip stale")
                 page.get_by_role("tab", name="Open orders").click()
                 expect(page.get_by_role("table", name="open orders")).to_contain_text("0.001")
                 assert size.input_value() == "0.0123"
