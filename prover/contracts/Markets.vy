@@ -2,10 +2,11 @@
 """
 @title Markets
 @license MIT
-@notice The markets family of the law, and forced rescues of insurance accounts, as a contract of its own: stateless, called by the referee.
+@notice The markets family of the law, forced rescues of insurance accounts, and debts that all pay, as a contract of its own: stateless, called by the referee.
 """
 
 from prover.stf import containers
+from prover.stf import debts
 from prover.stf import encoding
 from prover.stf import markets as law
 from prover.stf import merkle
@@ -77,3 +78,17 @@ def decide(tag: int256, under: containers.Conditions, move: containers.Rescue, a
     @return The decision and what it leads to.
     """
     return rescue.decide_of_fund(under, move, account, insurance)
+
+
+@external
+@pure
+def take(pool: containers.Pool, owing: containers.Debts, debt: int256, now: int256) -> (containers.Pool, containers.Debts):
+    """
+    @notice Takes what is owed from money that has not settled.
+    @param pool The sums of unsettled money, and what is owed already.
+    @param owing The debts that unsettled money has paid.
+    @param debt What is owed more, micro-dollars.
+    @param now The chunk's clock.
+    @return Both afterwards.
+    """
+    return debts.take(pool, owing, debt, now)

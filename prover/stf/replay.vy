@@ -35,6 +35,7 @@ interface IMarkets:
     def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: Bytes[1_616]) -> containers.Ticked: view
     def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, price: int256, market_count: int256, now: int256) -> containers.Changed: pure
     def check_venue(tail: uint256, signers: uint256[7], posting_fee: int256, grace_period: int256, changed_at: int256, now: int256) -> int256: pure
+    def take(pool: containers.Pool, owing: containers.Debts, debt: int256, now: int256) -> (containers.Pool, containers.Debts): pure
 
 
 interface IIdentity:
@@ -663,7 +664,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 accounts[put_at[k]] = put[k]
         # At a tick what is still owed is taken too.
         if debt > 0 or (globals.pool.owed > 0 and code == codes.OK and (tag == constants.TICK or tag == constants.FORCED_TICK)):
-            globals.pool, globals.risk.debts = debts.take(globals.pool, globals.risk.debts, debt, now)
+            globals.pool, globals.risk.debts = staticcall IMarkets(MARKETS).take(globals.pool, globals.risk.debts, debt, now)
         globals.funding_dust = globals.funding_dust + dust
         if payment != 0:
             leaf: bytes32 = encoding.withdrawal_hash(globals.withdrawal_count, payee, payment)

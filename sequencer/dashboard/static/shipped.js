@@ -9,11 +9,11 @@ export const SHIPPED = {
     "creationBytes": 26881
   },
   "FraudReferee": {
-    "runtimeHash": "0xf31a33add2776073a654bfdc0b53edc9db0befefaf7b095f8e928340b84362d0",
-    "runtimeBytes": 24088,
+    "runtimeHash": "0x5205d8b1e1afa50b921b8f2c8bf9660ad2a609e9cdfa07dfc464ac8c3c3f6636",
+    "runtimeBytes": 22864,
     "immutableBytes": 128,
-    "creationHash": "0x9b19d7d7468e799e1c3849c91d4f2f64826ebf003da5a30853d11d6187f9ef35",
-    "creationBytes": 24246
+    "creationHash": "0xba165d1350ce7caaa8d727136325d691789512b9b2e7643018c2f82ba707b0c3",
+    "creationBytes": 23022
   },
   "Trading": {
     "runtimeHash": "0x388b6c806a47deca5fd4e1ee87458d4b6c7799c7899bd73a928c1555584ace18",
@@ -30,11 +30,11 @@ export const SHIPPED = {
     "creationBytes": 15296
   },
   "Markets": {
-    "runtimeHash": "0x1cf4d1bdb21f94a9bf0623b258d9793861c4e1c1028a8d7defd93925d1a32c54",
-    "runtimeBytes": 15563,
+    "runtimeHash": "0x2a2e232efbe2f19bd6130fc10468f41b5e33678d92ac577f072cda4b9ab3ea9d",
+    "runtimeBytes": 17025,
     "immutableBytes": 0,
-    "creationHash": "0x7ae29a092e46812a0b5c4bd0988a35ade17dab07084af5124ad8739a5fd054cb",
-    "creationBytes": 15580
+    "creationHash": "0x84ccaadc0392ee6665074999773ada02193e80284402d0774ab3109945e09b02",
+    "creationBytes": 17042
   },
   "Rescue": {
     "runtimeHash": "0x33b4c32c24f3a213cc86160604f523fe30f1d3722f07340e3701d116c0c44125",
