@@ -6,7 +6,7 @@ leverage; a rescue judges at the better one of the last two prices of each posit
 
 import msgspec
 
-from prover.stf import constants, containers, encoding, margin, rescue
+from prover.stf import codes, constants, containers, encoding, margin, rescue
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -68,6 +68,25 @@ def judged_by_rescue(globals: containers.Globals, account: containers.Account, n
     previous = [listed.previous_price for listed in globals.markets]
     now = counted_by_rescue(risk, settled)
     return Judged(now.equity, now.initial, now.maintenance, now.notional, rescue.largest(risk, previous, settled))
+
+
+def may_begin(globals: containers.Globals, settled: containers.Account, equity: int) -> list[int]:
+    """The markets in which a rescue of a settled account may begin (PROTOCOL.md §7.7), the largest requirement first.
+
+    equity: at the judged prices. A position in a market that had no price at the last tick is none of them.
+    """
+    risk = judged_risk(globals, settled)
+    previous = [listed.previous_price for listed in globals.markets]
+    required: dict[int, int] = {}
+    for market in range(globals.market_count):
+        size = encoding.unpack(settled.positions[market]).size
+        if (
+            size != 0
+            and previous[market] != 0
+            and rescue.check_largest(risk, previous, settled, equity, market) == codes.OK
+        ):
+            required[market] = margin.requirement(risk.price[market], size, risk.maintenance_ppm[market])
+    return sorted(required, key=lambda market: -required[market])
 
 
 def counted_by_rescue(risk: containers.Risk, settled: containers.Account) -> Standing:

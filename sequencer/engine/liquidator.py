@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from prover.standing import counted_by_rescue, judged_by_rescue, won_where_over
+from prover.standing import counted_by_rescue, judged_by_rescue, may_begin, won_where_over
 from prover.stf import codes, constants, containers, encoding, margin, rescue
 from prover.stf.replay import HEAD_ENDS
 from sequencer.engine.committing import Committing
@@ -147,25 +147,33 @@ class Liquidator:
         if judged.equity >= judged.maintenance:
             return False
         settled, _ = margin.settle(chunk.globals.risk, account, clock.now)
-        market = judged.largest
-        held = encoding.unpack(settled.positions[market]).size
-        if held == 0:
+        legs = self._legs(settled, judged.equity)
+        if not legs:
             # What it holds stands in markets without a price.
             return False
-        if judged.equity >= 0 and self._through_book(index, market, held, is_small=False):
+        # The largest first; where nobody takes any of it, what requires half as much is sold before it is too late.
+        if judged.equity >= 0 and self._through_books(index, legs, is_small=False):
             return True
-        if judged.is_close_out and self._take_over(index, market, held):
+        if judged.is_close_out and any(self._take_over(index, market, held) for market, held in legs):
             return True
         return judged.equity < 0 and self._deleverage(index, settled)
 
+    def _legs(self, settled: containers.Account, equity: int) -> list[tuple[int, int]]:
+        """Markets that a rescue may begin in, the largest requirement first, and the lots that are held there."""
+        markets = may_begin(self._chunk.globals, settled, equity)
+        return [(market, encoding.unpack(settled.positions[market]).size) for market in markets]
+
     def _meet_small(self, index: int) -> bool:
         """One rescue of one account by an order that is small beside its position."""
-        chunk = self._chunk
-        judged = judged_by_rescue(chunk.globals, chunk.account(index), self._now)
-        held = encoding.unpack(chunk.account(index).positions[judged.largest]).size
-        if not judged.is_below or judged.equity < 0 or held == 0:
+        globals, account = self._chunk.globals, self._chunk.account(index)
+        judged = judged_by_rescue(globals, account, self._now)
+        if not judged.is_below or judged.equity < 0:
             return False
-        return self._through_book(index, judged.largest, held, is_small=True)
+        settled, _ = margin.settle(globals.risk, account, self._now)
+        return self._through_books(index, self._legs(settled, judged.equity), is_small=True)
+
+    def _through_books(self, index: int, legs: list[tuple[int, int]], *, is_small: bool) -> bool:
+        return any(self._through_book(index, market, held, is_small=is_small) for market, held in legs)
 
     def _facing(self, index: int, market: int, held: int, *, is_small: bool) -> _Facing:
         """Others' orders that a position could be closed against, and lots that they take, the best first.

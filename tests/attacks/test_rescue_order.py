@@ -295,3 +295,58 @@ class TestOneLot:
 
     def test_on_own_bids_hide_nobody(self) -> None:
         assert self.with_own_bids() < HEAVY
+
+
+class TestLargestNobodyBuys:
+    """The largest position stands where nobody bids and no fund has money, one nearly as large where both are."""
+
+    # 4.5 and 4.2 million dollars on 200,000: 104,400 of maintenance.
+    OTHER = 14_000_000
+
+    def world(self, fund: int = 0) -> Venue:
+        world = Venue()
+        world.process(deposit(owner(LARGE), 100_000 * DOLLAR, FIRST + world.of[LARGE]))
+        if fund:
+            world.process(deposit(owner(50), fund * DOLLAR, ETH + 1))
+        assert world.put(MAKER, SELL, PRICES[ETH], self.OTHER, market=ETH, slot=4) == "resting"
+        assert world.put(LARGE, BUY, PRICES[ETH], self.OTHER, market=ETH, slot=4) == "filled"
+        return world
+
+    def fallen(self, world: Venue, ppm: int) -> list[str]:
+        """The kinds of the rescues of three ticks at so much less, in both markets."""
+        return seconds(world, (PRICES[BTC] * ppm // 10**6, PRICES[ETH] * ppm // 10**6, PRICES[2]), 3)
+
+    def offered(self, size: int, count: int = 1) -> Venue:
+        world = self.world()
+        for place in range(count):
+            assert world.put(MAKER, BUY, 296_400, size, market=ETH, slot=20 + place) == "resting"
+        return world
+
+    @pytest.fixture
+    def largest_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        may = liquidator.may_begin
+        monkeypatch.setattr(liquidator, "may_begin", lambda *given: may(*given)[:1])
+
+    @pytest.mark.usefixtures("largest_alone")
+    @pytest.mark.parametrize(("size", "count"), [(20_000_000, 1), (10_000, 10)])
+    def test_off_it_waits_for_the_fund(self, size: int, count: int) -> None:
+        assert self.fallen(self.offered(size, count), 988_500) == []
+
+    @pytest.mark.parametrize(("size", "count"), [(20_000_000, 1), (10_000, 10)])
+    def test_on_the_other_one_is_sold(self, size: int, count: int) -> None:
+        """Also to orders that are small beside it."""
+        world = self.offered(size, count)
+        assert self.fallen(world, 988_500) == [LIQUIDATION] * count
+        assert world.lots() == HEAVY
+        assert self.OTHER - world.position(world.of[LARGE], ETH) >= min(size * count, 1_000_000)
+        world.check()
+
+    @pytest.mark.usefixtures("largest_alone")
+    def test_off_the_other_ones_fund_is_not_asked(self) -> None:
+        assert self.fallen(self.world(fund=2_000_000), 984_000) == []
+
+    def test_on_the_other_ones_fund_takes_it(self) -> None:
+        world = self.world(fund=2_000_000)
+        assert self.fallen(world, 984_000)[0] == TAKE_OVER
+        assert (world.lots(), world.position(world.of[LARGE], ETH)) == (HEAVY, 0)
+        world.check()

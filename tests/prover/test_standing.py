@@ -5,7 +5,14 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover.standing import counted_by_rescue, judged_by_rescue, judged_risk, met_by_order, won_where_over
+from prover.standing import (
+    counted_by_rescue,
+    judged_by_rescue,
+    judged_risk,
+    may_begin,
+    met_by_order,
+    won_where_over,
+)
 from prover.stf import containers, margin
 from tests.twins.venue import DOLLAR, NOW, account, globals_of, position
 
@@ -71,6 +78,24 @@ def test_what_is_judged_names_the_largest_requirement() -> None:
 
     assert judged_by_rescue(globals, account(positions=held), NOW).largest == 1
     assert judged_by_rescue(globals, account(positions={0: held[0]}), NOW).largest == 0
+
+
+def test_a_rescue_may_begin_with_half_the_largest_requirement_and_below_zero_with_any() -> None:
+    globals = globals_of()
+    # 720 dollars of maintenance in the first market, and in the second the half of it, or a trace less.
+    price, ppm = globals.risk.price[1], globals.risk.maintenance_ppm[1]
+    half = 360 * DOLLAR * 10**6 // (price * ppm)
+    for lots, expected in ((half, [0, 1]), (half - 1, [0])):
+        row = account(positions={0: position(BITCOIN, COST), 1: position(-lots, -lots * price)})
+        assert may_begin(globals, row, 0) == expected
+        assert may_begin(globals, row, -1) == [0, 1]
+    # The largest first; without a price at the last tick none.
+    row = account(positions={0: position(BITCOIN, COST), 1: position(3 * BITCOIN, 3 * BITCOIN * price)})
+    assert may_begin(globals, row, 0) == [1, 0]
+    globals.markets[1].previous_price = 0
+    assert may_begin(globals, row, 0) == [0]
+    globals.markets[0].previous_price = 0
+    assert may_begin(globals, row, 0) == may_begin(globals, row, -1) == []
 
 
 def test_an_account_without_positions_is_not_below_whatever_it_owes() -> None:
