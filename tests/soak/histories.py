@@ -38,10 +38,12 @@ class History(Rescuing):
             self.deposit(rng.choice(OWNERS), constants.NEW_ACCOUNT, amount)
         # One deep account can stand against most others.
         self.deposit(rng.choice(OWNERS), constants.NEW_ACCOUNT, 10**12)
+        # In three of ten histories all funds are poor: what grows to many times a fund is more than it may take over.
+        least, most = (8.5, 9.5) if rng.random() < 0.3 else (9.5, 11.5)
         for market in range(self.market_count):
             # Without a fund nothing grows on credit.
             if rng.random() < 0.95:
-                self.deposit(OWNERS[0], market + 1, round(10 ** rng.uniform(9.5, 11.5)))
+                self.deposit(OWNERS[0], market + 1, round(10 ** rng.uniform(least, most)))
         for _ in range(rng.randrange(7, 12)):
             self.trade()
 
@@ -99,15 +101,22 @@ class History(Rescuing):
         """Whoever stands opposite somebody below zero closes before anybody is rescued, against just him."""
         ledger = self.ledger
         risk = ledger.globals.risk
+        found: list[tuple[int, int, int, int, int]] = []
         for debtor in self.holders():
             row, _ = margin.settle(risk, ledger.account(debtor), ledger.now)
-            market = self.largest_position(row)
-            size = row.positions[market].size
-            opposite = [o for o in self.holders() if ledger.account(o).positions[market].size * size < 0]
-            if margin.equity(risk, row) >= 0 or not opposite:
+            if margin.equity(risk, row) >= 0:
                 continue
-            index = self.rng.choice(opposite)
-            lots = min(abs(size), abs(ledger.account(index).positions[market].size))
+            for market in self.unsettled():
+                size = row.positions[market].size
+                # A fund that may take the lots comes first: mostly it is too small for many of them.
+                fund = max(margin.collateral(ledger.account(market + 1)), 1)
+                for index in self.holders():
+                    held = ledger.account(index).positions[market].size
+                    if held * size < 0:
+                        lots = min(abs(size), abs(held))
+                        found.append((lots * self.prices[market] * 1_000 // fund, debtor, market, index, lots))
+        if found:
+            _, debtor, market, index, lots = max(found)
             entry = containers.Entry(
                 sender=ledger.account(index).owner,
                 time=ledger.now - 60_000,
@@ -123,7 +132,6 @@ class History(Rescuing):
             )
             ledger.enter(constants.FORCED_CLOSE, entry)
             ledger.rescue(constants.CLOSE_STEP, containers.Rescue(0, market, index, debtor, lots))
-            return
 
     def gap(self, length: int) -> None:
         """Ticks stop for a while; somebody tries what silence and the grace forbid; then they are steady again."""
