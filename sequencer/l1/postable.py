@@ -42,7 +42,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     operator: the address that posts, None for a node that only reads. bridge: None where L1 has not told yet;
     is_bridge_gone: the L1 node has no such contract. unanswered_seconds: for how long it has told nothing.
     oldest_ms: since when the oldest input waits that L1 does not hold, None where none does; lag_ms: how old the bridge
-    takes it. clock_skew_ms: how far the machine's clock is from the time that is sequenced, 0 while it is believed.
+    takes it. l1_ahead_ms: how far L1's clock, by which it does so, is ahead of the venue's. clock_skew_ms: how far the
+    machine's clock is from the time that is sequenced, 0 while it is believed.
     trouble: what L1 said to the last batch, for how long, and whether the bridge itself refused it.
     stalled_seconds: for how long something has waited and no batch came, beyond the pause that the node makes.
     """
@@ -56,6 +57,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     tick_ms: int
     is_bridge_gone: bool = False
     unanswered_seconds: float = 0.0
+    l1_ahead_ms: int = 0
     clock_skew_ms: int = 0
     trouble: str = ""
     trouble_seconds: float = 0.0
@@ -165,14 +167,36 @@ def _bridge(facts: Facts) -> list[Reason]:
     return []
 
 
+def is_far_ahead(l1_ahead_ms: int, lag_ms: int) -> bool:
+    """Whether L1's clock is so far ahead of the venue's that what is taken now is late at once.
+
+    Nothing is given up then: what came in its place would begin no later.
+    """
+    return 2 * l1_ahead_ms >= lag_ms
+
+
+def _ahead(facts: Facts) -> list[Reason]:
+    """Whether this is a chain that was moved by hand: any other one's time is the venue's."""
+    if not is_far_ahead(facts.l1_ahead_ms, facts.lag_ms):
+        return []
+    said = (
+        f"L1's clock is {facts.l1_ahead_ms // 1_000} s ahead of the venue's, and the bridge takes no batch that begins "
+        f"{facts.lag_ms // 1_000} s behind it: "
+    )
+    until = ", until the machine's clock and that of L1, which somebody has moved, agree again."
+    if facts.l1_ahead_ms < facts.lag_ms:
+        return [Reason("L1_AHEAD", f"{said}only what lowers risk is taken{until}", Taking.REDUCING)]
+    return [Reason("L1_AHEAD", f"{said}nothing can be posted{until}", Taking.NOTHING)]
+
+
 def _deadline(facts: Facts) -> list[Reason]:
     """Full trading for half of what the bridge allows, what lowers risk for the other half, then nothing.
 
     The half that is left is for posting: behind the whole, all that was taken since is void.
     """
-    if facts.oldest_ms is None:
+    if facts.oldest_ms is None or is_far_ahead(facts.l1_ahead_ms, facts.lag_ms):
         return []
-    waited_ms = facts.now_ms - facts.oldest_ms
+    waited_ms = facts.now_ms + facts.l1_ahead_ms - facts.oldest_ms
     if waited_ms < facts.lag_ms // 2:
         return []
     said = f"What was taken {waited_ms // 1_000} s ago is not on L1 yet, and the bridge takes"
@@ -223,6 +247,7 @@ _ASKED: Final[tuple[Callable[[Facts], list[Reason]], ...]] = (
     _queue,
     _seat,
     _bridge,
+    _ahead,
     _deadline,
     _clock,
     _prices,
@@ -239,6 +264,7 @@ CODES: Final = (
     "NO_BRIDGE",
     "UNREAD",
     "L1_AWAY",
+    "L1_AHEAD",
     "LATE",
     "OVERDUE",
     "CLOCK",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
 import structlog
 import trio
 
@@ -17,6 +18,7 @@ from prover.contracts.deployment import Deployment
 from prover.stf import constants, containers
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import SealedChunk
+from sequencer.l1.postable import is_far_ahead
 from sequencer.l1.preflight import LocalVerdicts, Preflight, PreflightPolicy
 from sequencer.views.markets import index_of
 
@@ -41,6 +43,13 @@ class SeatTaken(Exception):
     """Somebody else holds the committer's seat."""
 
 
+class Clocks(msgspec.Struct, frozen=True):
+    """The time that is sequenced, in milliseconds, and seconds that only go forward."""
+
+    venue_ms: Callable[[], int]
+    seconds: Callable[[], float] = trio.current_time
+
+
 class Poster:
     """Commits what the engine sealed."""
 
@@ -50,9 +59,9 @@ class Poster:
         signer: Signer,
         deployment: Deployment,
         engine: Engine,
+        clocks: Clocks,
         *,
         post_seconds: float = 5.0,
-        clock: Callable[[], float] = trio.current_time,
         preflight: Preflight | None = None,
     ) -> None:
         self._client = client
@@ -66,7 +75,7 @@ class Poster:
         self._parameters: calls.Parameters | None = None
         self._others_bonds: set[int] = set()
         self.batches_posted = 0
-        self._clock = clock
+        self._clocks = clocks
         # Since when there is trouble, in seconds of the clock, and whether it is the bridge itself that says no.
         self.trouble = ""
         self.trouble_since = 0.0
@@ -168,12 +177,12 @@ class Poster:
     def _note(self, error: Exception) -> None:
         is_refused = isinstance(error, L1Reverted)
         if not self.trouble or is_refused != self.is_refused:
-            self.trouble_since = self._clock()
+            self.trouble_since = self._clocks.seconds()
         self.trouble, self.is_refused = str(error), is_refused
 
     def trouble_seconds(self) -> float:
         """How long posting has been in trouble; 0 where it is in none."""
-        return self._clock() - self.trouble_since if self.trouble else 0
+        return self._clocks.seconds() - self.trouble_since if self.trouble else 0
 
     async def look_at_gas(self) -> None:
         """Asks L1 for its price of gas, and the venue's oracle for that of ether; without one nothing is dear."""
@@ -268,6 +277,11 @@ class Poster:
         """Whether the bridge takes no batch any more whose first chunk is of this time."""
         return time_ms < (now_seconds - (await self._fixed()).max_lag_seconds) * 1_000
 
+    async def _is_far_ahead(self, now_seconds: int) -> bool:
+        """Whether what is taken now would be too old as soon: nothing that waits is given up for it."""
+        ahead_ms = now_seconds * 1_000 - self._clocks.venue_ms()
+        return is_far_ahead(ahead_ms, (await self._fixed()).max_lag_seconds * 1_000)
+
     async def overdue_behind(self, final_block: str | int, open_since_ms: int | None = None) -> int | None:
         """The chunk behind which nothing can ever be posted, None where it can. Raises L1Error.
 
@@ -281,7 +295,10 @@ class Poster:
         chunks = self._sealed_behind(first)
         if chunks:
             open_since_ms = chunks[0].began_ms if await self._taken_of(chunks, owed) else 0
-        if open_since_ms is None or not await self._is_too_old(open_since_ms, await self._client.next_timestamp()):
+        if open_since_ms is None:
+            return None
+        now_seconds = await self._client.next_timestamp()
+        if not await self._is_too_old(open_since_ms, now_seconds) or await self._is_far_ahead(now_seconds):
             return None
         await self._require_final(record, final_block)
         return first
@@ -321,6 +338,8 @@ class Poster:
         chunks = await self._taken_of(sealed, owed)
         now_seconds = await self._client.next_timestamp()
         if not chunks or await self._is_too_old(chunks[0].began_ms, now_seconds):
+            if await self._is_far_ahead(now_seconds):
+                return False
             raise Overdue(_overdue(first))
         # L1 takes nothing from ahead of its own clock: what this node sealed in L1's future waits for it.
         while chunks and _timestamp_ms(chunks[-1]) > now_seconds * 1_000:

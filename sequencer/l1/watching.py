@@ -71,7 +71,7 @@ class Watch:
         self._answered_at = clock()
         # The oldest chunk that L1 does not hold, and the time with which it begins.
         self._dated = (0, 0)
-        # The newest batch, and when it came, or when nothing waited for one.
+        # The newest batch, and when it came, or when nothing waited for one that could come.
         self._newest: int | None = None
         self._moved_at = clock()
         self.reasons: tuple[Reason, ...] = ()
@@ -193,7 +193,8 @@ class Watch:
         bridge = None if self._seen is None else self._seen.bridge
         oldest_ms = self._oldest_ms((bridge and bridge.head_chunk) or 0)
         newest = None if bridge is None else bridge.head.number
-        if oldest_ms is None or newest != self._newest:
+        ahead_ms = self._venue_clock.l1_ahead_ms
+        if oldest_ms is None or newest != self._newest or postable.is_far_ahead(ahead_ms, self._lag_ms):
             self._newest, self._moved_at = newest, now
         return Facts(
             operator=self._operator,
@@ -202,6 +203,7 @@ class Watch:
             now_ms=self._sequencer.now_ms(),
             lag_ms=self._lag_ms,
             oldest_ms=oldest_ms,
+            l1_ahead_ms=ahead_ms,
             tick_ms=self._engine.globals.tick_time,
             is_bridge_gone=self._seen is not None and bridge is None,
             unanswered_seconds=now - self._answered_at,

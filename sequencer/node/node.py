@@ -37,7 +37,7 @@ from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
 from sequencer.l1.handing_over import CannotHandOver, HandOver
 from sequencer.l1.known import Known, keep_known, read_known, words_of
 from sequencer.l1.postable import BridgeFacts, Reason
-from sequencer.l1.poster import Poster, SeatTaken
+from sequencer.l1.poster import Clocks, Poster, SeatTaken
 from sequencer.l1.preflight import LocalVerdicts, Preflight, WorkerVerdicts
 from sequencer.l1.seating import WORD, Seating, SeatLost
 from sequencer.l1.watching import Watch, meet_time
@@ -291,6 +291,7 @@ class Node:
             operator,
             self._deployment,
             self._ground.engine,
+            Clocks(self._ground.now_ms),
             post_seconds=config.post_seconds,
             preflight=Preflight(self._referees or LocalVerdicts(domain), config.preflight),
         )

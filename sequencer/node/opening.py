@@ -40,7 +40,7 @@ from sequencer.engine.engine import Engine
 from sequencer.engine.records import CURSOR_KEY, IDENTITY_KEY, Input
 from sequencer.l1 import rebuild, resequence
 from sequencer.l1.known import Known, read_known
-from sequencer.l1.poster import Poster
+from sequencer.l1.poster import Clocks, Poster
 from sequencer.node.checking import JOURNAL_LIMITS
 from sequencer.node.config import WRITABLE, CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
 from sequencer.node.datadir import RECORD, Datadir
@@ -286,7 +286,7 @@ async def open_engine(
         return engine
     deployment = record.deployment
     final_block: str | int = "latest" if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
-    poster = Poster(client, operator_of(config, deployment.chain_id), deployment, engine)
+    poster = Poster(client, operator_of(config, deployment.chain_id), deployment, engine, Clocks(now_ms))
     tail = [msgspec.msgpack.decode(given, type=Input) for _, given in journal.replay(engine.cursor + 1)]
     try:
         kept = await poster.overdue_behind(final_block, tail[0].now if tail else None)

@@ -37,6 +37,8 @@ class VenueClock:
         self._is_guess = False
         # L1's time, and the monotonic time at which it was seen first.
         self._l1: tuple[int, int] | None = None
+        # The same of its newest word, which may be earlier: a devnet can be moved back.
+        self._said: tuple[int, int] | None = None
         self._agreed_since: int | None = None
         self.skew_ms = 0
 
@@ -58,6 +60,7 @@ class VenueClock:
     def met_l1(self, time_ms: int) -> None:
         """L1 says that it is at least so late; what it said before stands where that is later."""
         monotonic = self._monotonic_ms()
+        self._said = time_ms, monotonic
         if self._l1 is None or time_ms > self._l1_ms(monotonic):
             self._l1 = time_ms, monotonic
         self()
@@ -75,6 +78,13 @@ class VenueClock:
         if self() < time_ms - JUMP_MS:
             self._base, self._is_guess = (time_ms, self._monotonic_ms()), True
             self()
+
+    @property
+    def l1_ahead_ms(self) -> int:
+        """How far L1's clock is ahead of the time that is told, by its newest word; 0 where it is not."""
+        if self._said is None:
+            return 0
+        return max(0, self._said[0] + self._monotonic_ms() - self._said[1] - self())
 
     def _l1_ms(self, monotonic: int) -> int:
         """L1's time now, of what it said last: behind the present by what its block was old when it was seen."""

@@ -25,6 +25,7 @@ from sequencer.client.clock import wall_clock_ms
 from sequencer.l1.bridge_view import BridgeView
 from sequencer.l1.poster import (
     MAX_BATCH_BYTES,
+    Clocks,
     ForeignHead,
     Poster,
     SeatTaken,
@@ -39,6 +40,7 @@ from tests.sequencer.node_world import ETH, PRICES, World, genesis, owner
 
 pytestmark = pytest.mark.trio
 OPERATOR = development_key(0)
+CLOCKS = Clocks(wall_clock_ms)
 _ENTRY_FEE_WEI = 10**14
 
 
@@ -113,7 +115,8 @@ class Site:
 
     def another_poster(self, world: World) -> Poster:
         """A poster of the same key."""
-        return Poster(self.client, OPERATOR, self.deployment, world.engine, post_seconds=0.02)
+        clocks = Clocks(lambda: world.now)
+        return Poster(self.client, OPERATOR, self.deployment, world.engine, clocks, post_seconds=0.02)
 
     def seal(self, count: int) -> None:
         """So many chunks of one tick each."""
@@ -184,7 +187,7 @@ async def test_every_sealed_chunk_is_posted_once_and_in_order() -> None:
 async def test_who_holds_the_seat_keeps_it_and_nobody_else_gets_it() -> None:
     async with site() as here:
         await here.poster.take_seat("again")
-        other = Poster(here.client, development_key(1), here.deployment, here.world.engine)
+        other = Poster(here.client, development_key(1), here.deployment, here.world.engine, CLOCKS)
         with pytest.raises(SeatTaken, match="held by 0xf39fd6e5"):
             await other.take_seat("mine")
         seat = await other.seat()
@@ -338,7 +341,7 @@ async def test_a_refusal_is_known_before_it_is_paid() -> None:
         await here.client.send(OPERATOR, here.deployment.bridge, calls.encode_call("resign", opens_at), gas=300_000)
         await here.client.call("evm_increaseTime", [60])
         await here.client.call("evm_mine")
-        successor = Poster(here.client, development_key(1), here.deployment, here.world.engine)
+        successor = Poster(here.client, development_key(1), here.deployment, here.world.engine, CLOCKS)
         await successor.take_seat("http://127.0.0.1:2")
         nonce = await here.client.nonce(OPERATOR.address)
         with pytest.raises(L1Rejected, match="NOT_SEAT_HOLDER"):

@@ -18,12 +18,14 @@ from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec import calls
 from sequencer.l1.postable import Reason
-from sequencer.l1.poster import Poster, SeatTaken
+from sequencer.l1.poster import Clocks, Poster, SeatTaken
 from sequencer.l1.seating import WORD, Seating, SeatLost, forget_word
 from tests.l1_bridge.simulated_l1 import SimulatedL1
 from tests.l1_bridge.weather import Weather, WeatherTransport
 from tests.sequencer.node_world import World
 from tests.soak.weather_scene import CHAIN_ID, OPERATOR, Rollup
+
+CLOCKS = Clocks(lambda: 0)
 
 BLOCK_SECONDS = 2
 OTHER = development_key(7)
@@ -41,14 +43,14 @@ class Chain:
         self.since: list[int] = []
         self.codes: list[str] = []
         self._engine = World(domain=self.rollup.deployment.domain).engine
-        poster = Poster(self.client, OPERATOR, self.rollup.deployment, self._engine)
+        poster = Poster(self.client, OPERATOR, self.rollup.deployment, self._engine, CLOCKS)
         self.seating = Seating(
             self.client, poster, self.since.append, lambda: [Reason(code, "") for code in self.codes]
         )
 
     def restarted(self, key: Signer = OPERATOR) -> Seating:
         """A key's seating in a new process."""
-        poster = Poster(self._client(), key, self.rollup.deployment, self._engine)
+        poster = Poster(self._client(), key, self.rollup.deployment, self._engine, CLOCKS)
         return Seating(self.client, poster, self.since.append, lambda: [])
 
     def _client(self) -> L1Client:

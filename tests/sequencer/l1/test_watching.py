@@ -19,13 +19,13 @@ from prover.signing.operations import deposit_bytes
 from prover.stf import constants, containers
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.funding import fund
-from sequencer.l1.poster import Poster
+from sequencer.l1.poster import Clocks, Overdue, Poster
 from sequencer.l1.watching import Watch
 from sequencer.sequencing.admission import Taking
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.venue_clock import VenueClock
 from tests.l1_bridge.l1_nodes import embedded_l1
-from tests.sequencer.l1.test_poster import OPERATOR, Site, site
+from tests.sequencer.l1.test_poster import CLOCKS, OPERATOR, Site, site
 from tests.sequencer.node_world import BUY, DOLLAR, PRICES, SELL, World, owner
 
 pytestmark = pytest.mark.trio
@@ -48,10 +48,10 @@ class Guard:
         self.world = world or here.world
         venue = SimpleNamespace(engine=self.world.engine, now_ms=lambda: self.world.now)
         self.poster = options.pop("poster", None) or Poster(
-            here.client, OPERATOR, here.deployment, self.world.engine, clock=lambda: self.now
+            here.client, OPERATOR, here.deployment, self.world.engine, Clocks(lambda: self.world.now, lambda: self.now)
         )
-        moved_alone = VenueClock(lambda: self.world.now, lambda: self.world.now, has_slots=False)
-        options = {"is_posting": True, "max_lag_seconds": LAG_MS // 1_000, "venue_clock": moved_alone, **options}
+        self.clock = VenueClock(lambda: self.world.now, lambda: self.world.now, has_slots=False)
+        options = {"is_posting": True, "max_lag_seconds": LAG_MS // 1_000, "venue_clock": self.clock, **options}
         self.watch = Watch(here.client, cast(Sequencer, venue), self.poster, clock=lambda: self.now, **options)
 
     async def codes(self) -> list[str]:
@@ -165,7 +165,7 @@ async def test_the_seat_is_looked_at_all_the_time() -> None:
         assert guard.watch.taking is Taking.ALL
         await moved(here, 200)
         assert await guard.codes() == ["SEAT_OPEN"]
-        rival = Poster(here.client, development_key(1), here.deployment, here.world.engine)
+        rival = Poster(here.client, development_key(1), here.deployment, here.world.engine, CLOCKS)
         assert not await rival.is_seat_new()
         await rival.take_seat("http://127.0.0.1:2")
         assert await guard.codes() == ["OTHER_SEAT"]
@@ -178,8 +178,9 @@ async def test_a_frozen_bridge_takes_nothing_any_more() -> None:
         payees = [(owner(0), DOLLAR)]
         await fund(here.client, development_key(3), here.deployment.token, here.deployment.bridge, payees)
         await moved(here, 8 * DAY)
+        here.world.now += 8 * DAY * 1_000
         await send(here, "freeze", key=5)
-        assert await guard.codes() == ["FROZEN"]
+        assert await guard.codes() == ["FROZEN", "OLD_PRICES"]
 
 
 async def test_a_node_that_answers_with_nothing_is_no_l1_without_the_bridge() -> None:
@@ -198,7 +199,7 @@ async def test_an_l1_without_the_bridge_and_an_l1_that_lags() -> None:
     async with guarded() as (here, guard):
         assert await guard.codes() == []
         nowhere = msgspec.structs.replace(here.deployment, bridge=b"\x77" * 20)
-        poster = Poster(here.client, OPERATOR, nowhere, here.world.engine, clock=lambda: 0.0)
+        poster = Poster(here.client, OPERATOR, nowhere, here.world.engine, CLOCKS)
         assert await Guard(here, poster=poster).codes() == ["NO_BRIDGE"]
         # An older block than the last one that was read says nothing new, unless it stays so.
         height = (await here.client.newest_block()).number
@@ -216,7 +217,7 @@ async def test_an_l1_without_the_bridge_and_an_l1_that_lags() -> None:
         assert guard.watch._seen.block.number == height - 1
 
 
-async def test_what_l1_said_stands_while_it_is_away_and_the_deadlines_run_by_the_venues_clock() -> None:
+async def test_what_l1_said_stands_while_it_is_away_and_the_deadlines_run_by_its_clock() -> None:
     async with guarded() as (here, guard):
         here.wire.is_cut = True
         assert await guard.codes() == ["UNREAD"]
@@ -227,7 +228,10 @@ async def test_what_l1_said_stands_while_it_is_away_and_the_deadlines_run_by_the
         here.seal(1)
         waiting = here.world.engine.chunk_record(2)
         assert waiting is not None
-        began = waiting.began_ms
+        # L1's clock was ahead of the world's when it spoke last, and goes on as that does.
+        ahead_ms = guard.clock.l1_ahead_ms
+        assert 900_000 < ahead_ms < 1_100_000
+        began = waiting.began_ms - ahead_ms
         guard.now = 60.0
         for waited_ms, codes, taking in (
             (LAG_MS // 2 - 1, [], Taking.ALL),
@@ -239,6 +243,7 @@ async def test_what_l1_said_stands_while_it_is_away_and_the_deadlines_run_by_the
             assert await guard.codes() == [*codes, "OLD_PRICES", "L1_AWAY"]
             assert guard.watch.taking is taking
         guard.world.now = began + LAG_MS // 2
+        began = waiting.began_ms
         # Back within the lag, by less than a minute of L1's clock: all that was acknowledged is posted.
         here.seal(30)
         here.wire.is_cut = False
@@ -247,11 +252,55 @@ async def test_what_l1_said_stands_while_it_is_away_and_the_deadlines_run_by_the
         while await here.poster.post_once():
             pass
         assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
-        assert await guard.codes() == []
+        guard.world.now = (await here.client.next_timestamp()) * 1_000
+        assert await guard.codes() == ["OLD_PRICES"]
         # What is in no chunk yet waits as well.
         here.world.tick()
         guard.world.now += LAG_MS // 2
         assert await guard.codes() == ["LATE", "OLD_PRICES"]
+
+
+async def test_where_l1_was_moved_far_ahead_one_reason_says_so_and_nothing_is_given_up_before() -> None:
+    """What came in the place of what is too late would begin no later, and be too late again."""
+    async with guarded() as (here, guard):
+        assert await guard.codes() == []
+        snapshot = await here.client.call("evm_snapshot", [])
+        here.seal(2)
+        await moved(here, 2 * LAG_MS // 1_000)
+        guard.now = 1_000.0
+        for _ in range(3):
+            assert await guard.codes() == ["L1_AHEAD"]
+            assert not await here.poster.post_once()
+        assert guard.watch.taking is Taking.NOTHING
+        assert here.poster.trouble == ""
+        assert await here.poster.overdue_behind("latest", here.world.now) is None
+        # The machine's clock is set to L1's: now it helps to begin anew, and where the poster says so a start does.
+        here.world.now += 2 * LAG_MS
+        with pytest.raises(Overdue, match="behind chunk 1 "):
+            await here.poster.post_once()
+        assert await here.poster.overdue_behind("latest") == 1
+        # Or L1 is moved back: what waits is posted, all of it.
+        here.world.now -= 2 * LAG_MS
+        assert await here.client.call("evm_revert", [snapshot])
+        assert await guard.codes() == []
+        assert await here.poster.post_once()
+        assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
+
+
+@pytest.mark.parametrize(("short_seconds", "is_far"), [(60, False), (0, True)])
+async def test_half_of_the_lag_ahead_is_where_beginning_anew_helps_no_more(short_seconds: int, is_far: bool) -> None:
+    async with guarded() as (here, guard):
+        here.seal(1)
+        begun = here.world.now
+        await moved(here, 2 * LAG_MS // 1_000)
+        here.world.now = 1_000 * await here.client.next_timestamp() - LAG_MS // 2 + short_seconds * 1_000
+        assert here.world.now - begun > LAG_MS
+        if is_far:
+            assert not await here.poster.post_once()
+        else:
+            with pytest.raises(Overdue):
+                await here.poster.post_once()
+        assert (await guard.codes())[0] == ("L1_AHEAD" if is_far else "OVERDUE")
 
 
 async def test_the_posters_trouble_is_told_once_it_lasts() -> None:

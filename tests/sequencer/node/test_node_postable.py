@@ -293,3 +293,35 @@ async def test_a_jump_of_the_machines_clock_is_not_sequenced(
             await until_ready(running)
     told = [line["reasons"] for line in quiet if line["event"].startswith("postable.")]
     assert told.count(["CLOCK"]) == 3
+
+
+async def test_an_l1_that_was_moved_ahead_ends_no_node_and_makes_nothing_void_before_the_clocks_agree(
+    tmp_path: Path, quiet: list[dict[str, Any]]
+) -> None:
+    def resequenced() -> int:
+        return sum(line["event"].startswith("RE-SEQUENCED") for line in quiet)
+
+    given, hours = tmp_path / "one", 2 * HOUR_MS
+    with anvil() as l1:
+        async with up(config(given, l1)) as running:
+            await until_ready(running)
+            async with L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
+                await client.call("evm_increaseTime", [hours // 1_000])
+                await client.call("evm_mine", [])
+            await until_ready(running, "L1_AHEAD")
+            posted = running.poster.batches_posted if running.poster else 0
+            # Prices go on, nothing of it is posted, and the node stays as it is, also where it is started again.
+            await sealed_while(running, 3)
+            assert running.poster is not None
+            assert running.poster.batches_posted == posted
+            assert await ready(running) == (503, ["L1_AHEAD"])
+        async with up(config(given, l1)) as running:
+            await until_ready(running, "L1_AHEAD")
+            await sealed_while(running, 3)
+            assert await ready(running) == (503, ["L1_AHEAD"])
+        assert resequenced() == 0
+        async with up(config(given, l1), lambda: wall_clock_ms() + hours) as running:
+            assert resequenced() == 1
+            await until_ready(running)
+            posted = running.view.posted_chunks
+            await until(lambda: running.view.posted_chunks > posted)

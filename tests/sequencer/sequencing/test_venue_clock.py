@@ -55,6 +55,20 @@ def test_a_step_of_less_is_the_clock_s_own_business() -> None:
         assert machine.clock.skew_ms == 0
 
 
+def test_an_l1_that_was_moved_ahead_is_not_followed_and_how_far_it_is_is_told_until_it_is_moved_back() -> None:
+    machine = Machine(has_slots=False)
+    assert machine.clock.l1_ahead_ms == 0
+    machine.clock.met_l1(machine.now + HOUR)
+    for _ in range(3):
+        machine.now += 10_000
+        assert machine.clock() == machine.now
+        assert (machine.clock.l1_ahead_ms, machine.clock.skew_ms) == (HOUR, 0)
+    machine.clock.met_l1(machine.now + 5)
+    assert machine.clock.l1_ahead_ms == 5
+    machine.clock.met_l1(machine.now - 60_000)
+    assert machine.clock.l1_ahead_ms == 0
+
+
 def test_without_an_l1_the_monotonic_clock_goes_on() -> None:
     machine = Machine()
     machine.clock()
