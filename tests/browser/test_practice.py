@@ -2,9 +2,19 @@
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.chromium import Tab
+
+
+def row(card: Locator, title: str) -> str:
+    """What stands beside a title."""
+    return card.locator("dl > div", has=card.page.get_by_text(title, exact=True)).locator("dd").inner_text()
+
+
+def micros(text: str) -> int:
+    """Dollars as they are written, in cents and more."""
+    return round(float(text.strip().replace(",", "").replace("−", "-")) * 10**6)
 
 
 def test_six_buttons_lead_from_nothing_to_the_exit(opened: Tab) -> None:
@@ -24,10 +34,16 @@ def test_six_buttons_lead_from_nothing_to_the_exit(opened: Tab) -> None:
     for sentence in (
         r"Account \d+ is yours",
         r"BTC bought, worth \$[\d,.]+; \$[\d,.]+ of the pool has to stay",
-        r"BTC -[\d.]+, ETH \+[\d.]+",
+        r"BTC −[\d.]+, ETH \+[\d.]+",
         r"Margin call at \d+%",
         r"[\d.]+ BTC closed at [\d,.]+",
         r"[\d.]+% of the equity before it is still there",
         r"\$[\d.]+ are back at your address on L1",
     ):
         assert [one for one in told if re.search(sentence, one)], (sentence, told)
+
+    # What the exit has cost stands beside what there was and what was left.
+    page.goto("/#/pool")
+    card = page.get_by_role("article", name=re.compile("^forced close")).first
+    before, left = (micros(text) for text in row(card, "Equity before, and left").split("→"))
+    assert micros(row(card, "What it cost, the price of asking nobody").split()[0]) == before - left

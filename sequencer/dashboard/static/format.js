@@ -8,22 +8,29 @@
 
 const locale = globalThis.navigator?.language || "en";
 
+/** The one sign of what is below zero, whatever the locale writes: as wide as a plus, and no hyphen. */
+const MINUS = "−";
+/** @param {string} text of a number */
+export const signed = (text) => text.replace(/^-/, MINUS);
+
 /** @type {Map<string, Intl.NumberFormat>} */
 const formats = new Map();
 
 /**
+ * @param {`${number}`} value
  * @param {number} least
  * @param {number} most
  * @param {"auto" | "exceptZero" | "never"} sign
  */
-function grouped(least, most, sign) {
+function grouped(value, least, most, sign) {
   const key = `${least}:${most}:${sign}`;
   let found = formats.get(key);
   if (found === undefined) {
     found = new Intl.NumberFormat(locale, { minimumFractionDigits: least, maximumFractionDigits: most, signDisplay: sign });
     formats.set(key, found);
   }
-  return found;
+  // Some locales write a mark of direction before it.
+  return found.format(value).replace("-", MINUS);
 }
 
 /**
@@ -47,7 +54,7 @@ export function decimal(value, decimals) {
  * @returns {bigint | null}
  */
 export function parsed(text, decimals) {
-  const found = /^([+-]?)(\d*)(?:[.,](\d*))?$/.exec(text.trim().replaceAll(/[\s'_]/g, ""));
+  const found = /^([+-]?)(\d*)(?:[.,](\d*))?$/.exec(text.trim().replace(MINUS, "-").replaceAll(/[\s'_]/g, ""));
   if (found === null) return null;
   const [, sign = "", whole = "", fraction = ""] = found;
   if (whole + fraction === "" || fraction.length > decimals || whole.length > 30) return null;
@@ -62,12 +69,12 @@ export function parsed(text, decimals) {
  */
 export function dollars(micros, { digits = 2, sign = "auto" } = {}) {
   // A minus that is rounded away is none.
-  return grouped(digits, digits, sign).format(decimal(micros, 6)).replace(/^-(?=[0.,]+$)/, "");
+  return grouped(decimal(micros, 6), digits, digits, sign).replace(/^−(?=[0.,]+$)/, "");
 }
 
 /** Every digit, for a title. @param {Integer} micros */
 export function exactDollars(micros) {
-  return `${grouped(2, 6, "auto").format(decimal(micros, 6))} dollars`;
+  return `${grouped(decimal(micros, 6), 2, 6, "auto")} dollars`;
 }
 
 /**
@@ -75,7 +82,7 @@ export function exactDollars(micros) {
  * @param {Pick<MarketView, "price_decimals">} market
  */
 export function price(ticks, market) {
-  return grouped(market.price_decimals, market.price_decimals, "auto").format(decimal(ticks, market.price_decimals));
+  return grouped(decimal(ticks, market.price_decimals), market.price_decimals, market.price_decimals, "auto");
 }
 
 /**
@@ -84,7 +91,7 @@ export function price(ticks, market) {
  * @param {"auto" | "exceptZero" | "never"} [sign]
  */
 export function size(lots, market, sign = "auto") {
-  return grouped(0, market.size_decimals, sign).format(decimal(lots, market.size_decimals));
+  return grouped(decimal(lots, market.size_decimals), 0, market.size_decimals, sign);
 }
 
 /**
@@ -93,7 +100,7 @@ export function size(lots, market, sign = "auto") {
  * @param {number} [digits]
  */
 export function percent(ppm, digits = 1) {
-  return ppm === null || ppm === undefined ? "—" : `${grouped(digits, digits, "auto").format(decimal(ppm, 4))}%`;
+  return ppm === null || ppm === undefined ? "—" : `${grouped(decimal(ppm, 4), digits, digits, "auto")}%`;
 }
 
 /**
@@ -102,7 +109,7 @@ export function percent(ppm, digits = 1) {
  * @param {number} [digits]
  */
 export function basisPoints(bp, digits = 1) {
-  return `${grouped(0, digits, "exceptZero").format(decimal(bp, 2))}%`;
+  return `${grouped(decimal(bp, 2), 0, digits, "exceptZero")}%`;
 }
 
 /**
@@ -110,7 +117,7 @@ export function basisPoints(bp, digits = 1) {
  * @param {Integer | null | undefined} ppm
  */
 export function times(ppm) {
-  return ppm === null || ppm === undefined ? "—" : `${grouped(1, 1, "auto").format(decimal(ppm, 6))}×`;
+  return ppm === null || ppm === undefined ? "—" : `${grouped(decimal(ppm, 6), 1, 1, "auto")}×`;
 }
 
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });

@@ -2,7 +2,7 @@
  * Numbers that catenary_explain gives, as text. Pure.
  * @import {Explained} from "../wire"
  */
-import { decimal } from "../format.js";
+import { decimal, signed } from "../format.js";
 
 /** In one plain sentence each, by the last word of a name. @type {Record<string, string>} */
 export const MEANING = {
@@ -43,15 +43,15 @@ export function valueText(value, unit) {
   if (value === null) return "none";
   switch (unit) {
     case "micros":
-      return `$${trimmed(decimal(value, 6))}`;
+      return signed(`${value.startsWith("-") ? "-" : ""}$${trimmed(decimal(value, 6).replace("-", ""))}`);
     case "ppm":
-      return `${trimmed(decimal(value, 4))}%`;
+      return signed(`${trimmed(decimal(value, 4))}%`);
     case "bp":
-      return `${trimmed(decimal(value, 2))}%`;
+      return signed(`${trimmed(decimal(value, 2))}%`);
     case "percent":
       return `${value}%`;
     default:
-      return `${value} ${unit}`;
+      return signed(`${value} ${unit}`);
   }
 }
 
@@ -71,6 +71,6 @@ export function inputsOf(number, numbers) {
   const prefix = number.name.includes(".") ? number.name.slice(0, number.name.lastIndexOf(".") + 1) : "";
   return Object.entries(number.inputs).map(([key, value]) => {
     const leads = [prefix + key, key].find((name) => known.has(name) && name !== number.name) ?? null;
-    return { key, text: Array.isArray(value) ? `[${value.join(", ")}]` : String(value), leads };
+    return { key, text: Array.isArray(value) ? `[${value.map((one) => signed(String(one))).join(", ")}]` : signed(String(value)), leads };
   });
 }

@@ -6,9 +6,9 @@
  */
 import { useEffect, useState } from "preact/hooks";
 import { join, useFeed } from "../feeds.js";
-import { dollars, percent, size } from "../format.js";
+import { dollars, size } from "../format.js";
 import { html } from "../html.js";
-import { standingOf } from "../pictures/gauge_words.js";
+import { standingOf, wordsOf } from "../pictures/gauge_words.js";
 import { headline, partOf } from "../rescued.js";
 import { session } from "../session.js";
 import { NEW_ACCOUNT } from "../terms.js";
@@ -67,22 +67,15 @@ function levelOf(seen) {
 function Banner({ seen, level }) {
   const [isOpen, setOpen] = useState(true);
   const left = BigInt(seen.equity_micros) - BigInt(seen.maintenance_micros);
-  const shown = seen.margin_ratio_ppm === null ? "over 100%" : percent(seen.margin_ratio_ppm);
   return html`<section class="margin-call step-${level}" aria-label="Margin call">
     <div class="margin-call-head">
       <span class="margin-call-sign" aria-hidden="true">!</span>
-      <p role="alert"><strong>${level >= 100 ? "Liquidation begins" : `Margin call at ${level}%`}.</strong> ${words(level, shown)}</p>
+      <p role="alert"><strong>${level >= 100 ? "Liquidation begins" : `Margin call at ${level}%`}.</strong> ${wordsOf(level, seen.margin_ratio_ppm)}</p>
       <span class="soft">${left > 0n ? `${dollars(left)} from liquidation` : "below what has to stay"}</span>
       <button type="button" class="plain" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>${isOpen ? "Less" : "What helps"}</button>
     </div>
     ${isOpen && html`<${WaysOut} seen=${seen} />`}
   </section>`;
-}
-
-/** @param {number} level @param {string} shown */
-function words(level, shown) {
-  if (level >= 100) return "After three ticks in a row lots are closed until the account is back at its initial requirement.";
-  return `What has to stay is ${shown} of this account's equity; at 100% liquidation begins. A call ends five points below its level.`;
 }
 
 /** @param {{seen: AccountView}} props */

@@ -5,7 +5,7 @@
  */
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../feeds.js";
-import { dollars, exactTime, price, relative, size } from "../format.js";
+import { dollars, exactTime, percent, price, relative, size } from "../format.js";
 import { html } from "../html.js";
 import { headline, partOf } from "../rescued.js";
 import { marketOf, second } from "../venue.js";
@@ -47,6 +47,17 @@ export function PostMortems({ seen, markets }) {
   <//>`;
 }
 
+/**
+ * What of the equity is gone: price and fee together, at the oracle price of that moment.
+ * @param {{one: PostMortemView}} props
+ */
+function Cost({ one }) {
+  const before = BigInt(one.equity_before_micros);
+  const cost = before - BigInt(one.equity_after_micros);
+  const share = before > 0n && cost > 0n ? html` <span class="soft">${percent((cost * 1_000_000n) / before)} of the equity</span>` : null;
+  return html`<${Money} micros=${cost} />${share}`;
+}
+
 /** @param {{one: PostMortemView, of: number, market: MarketView | undefined}} props */
 function Card({ one, of, market }) {
   const at = (/** @type {number | string | null} */ ticks) => (ticks === null ? "none" : market ? price(ticks, market) : String(ticks));
@@ -64,6 +75,7 @@ function Card({ one, of, market }) {
       <div><dt>Fee, to the market's fund</dt><dd><${Money} micros=${one.fee_micros} /></dd></div>
       <div><dt>Paid by the fund</dt><dd><${Money} micros=${one.paid_by_fund_micros} /></dd></div>
       <div><dt>Equity before, and left</dt><dd><${Money} micros=${one.equity_before_micros} /> → <${Money} micros=${one.equity_after_micros} /></dd></div>
+      <div><dt>What it cost${one.kind === "forced_close" ? ", the price of asking nobody" : ""}</dt><dd><${Cost} one=${one} /></dd></div>
       <div><dt>Needed to grow before, and after</dt><dd><${Money} micros=${one.initial_before_micros} /> → <${Money} micros=${one.initial_after_micros} /></dd></div>
     </dl>
     <p class="soft">Chunk ${one.chunk}, operation ${one.operation}; ${one.finality}. Whoever replays the batch gets the same numbers.</p>

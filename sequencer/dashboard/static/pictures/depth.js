@@ -7,7 +7,11 @@ import { fill, form, seenAccount } from "../parts/drafting.js";
 import { takes, waits } from "../order.js";
 import { levelsOf, middleTwice, ownLots } from "./depth_levels.js";
 
-const LEVELS = 11;
+/** How many levels of a side have room, by how many a market has been seen to have: a thin book leaves no empty bands. */
+const ROOMS = [5, 8, 11];
+const LEVELS = /** @type {number} */ (ROOMS.at(-1));
+/** The most that a market's book has shown: its rows only become more, so that nothing jumps to and fro. @type {Map<string, number>} */
+const shownMost = new Map();
 const STEPS = [1, 10, 100, 1000];
 const step = remembered("depth-step", 1);
 
@@ -18,12 +22,15 @@ export function Depth({ market }) {
   if (book === undefined) return html`<p class="soft">Waiting for the book.</p>`;
   const asks = levelsOf(book.asks, "asks", step.value, LEVELS);
   const bids = levelsOf(book.bids, "bids", step.value, LEVELS);
+  const most = Math.max(asks.length, bids.length, shownMost.get(market.name) ?? 0);
+  shownMost.set(market.name, most);
+  const rooms = ROOMS.find((one) => one >= most) ?? LEVELS;
   const own = ownLots(seenAccount.value?.open_orders ?? [], market.name, step.value);
   const whole = Math.max(asks.at(-1)?.sum ?? 0, bids.at(-1)?.sum ?? 0, 1);
   /** @param {import("./depth_levels.js").Level[]} levels @param {"bids" | "asks"} side */
   const rows = (levels, side) =>
-    Array.from({ length: LEVELS }, (_, at) => html`<${Row} key=${at} level=${levels[at]} side=${side} market=${market} whole=${whole} own=${own.get(`${side}:${levels[at]?.price_ticks}`)} />`);
-  return html`<table class="depth">
+    Array.from({ length: rooms }, (_, at) => html`<${Row} key=${at} level=${levels[at]} side=${side} market=${market} whole=${whole} own=${own.get(`${side}:${levels[at]?.price_ticks}`)} />`);
+  return html`<table class="depth rooms-${rooms}">
     <caption class="sr">Order book of ${market.name}; a click takes a price into the form</caption>
     <thead><tr><th scope="col">Price</th><th scope="col">Size</th><th scope="col">Sum</th></tr></thead>
     <tbody class="asks">${rows(asks, "asks").toReversed()}</tbody>

@@ -1,5 +1,6 @@
 /** How far from trouble, in a word and a length. Pure. */
-import { CALL_LEVELS } from "./pool_shape.js";
+import { percent } from "../format.js";
+import { CALL_LEVELS, EASING } from "./pool_shape.js";
 
 /** @typedef {import("../format.js").Integer | null | undefined} Ratio parts per million; null: of a debt */
 
@@ -16,6 +17,21 @@ export function standingOf(ratio, call) {
   if (step >= 100) return { word: "liquidation", step };
   if (step > 0) return { word: `margin call ${step}%`, step };
   return { word: `calm, call at ${CALL_LEVELS[0]}%`, step };
+}
+
+/**
+ * What a margin call means at this moment: a ratio that has eased to below its level is said to have.
+ * @param {number} level percent
+ * @param {Ratio} ratio
+ */
+export function wordsOf(level, ratio) {
+  if (level >= 100) return "After three ticks in a row lots are closed until the account is back at its initial requirement.";
+  const shown = ratio === null || ratio === undefined ? "over 100%" : percent(ratio);
+  const end = `The call ends below ${level - EASING}%; at 100% liquidation begins.`;
+  const isEasing = ratio !== null && ratio !== undefined && BigInt(ratio) < BigInt(level) * 10_000n;
+  return isEasing
+    ? `What has to stay was ${level}% of this account's equity, and has eased to ${shown}. ${end}`
+    : `What has to stay is ${shown} of this account's equity. ${end}`;
 }
 
 /** Of the gauge's length, percent. @param {Ratio} ratio */

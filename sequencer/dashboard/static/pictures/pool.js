@@ -38,12 +38,14 @@ export function PoolPicture({ seen, after = null, isOld = false, markets, name, 
   return html`<div class="pool-picture" ref=${box}>
     <svg aria-hidden="true" height=${rows.height} width="100%">
       <defs>${hues.filter(Boolean).map((one) => html`<${Hatch} key=${one} id=${`${name}-${one}`} look=${one} />`)}</defs>
-      ${now.pool.map((one) => html`<${Part} key=${one.key} one=${one} row=${rows.pool} scale=${scale} width=${width} look=${look(one)} name=${name} seenTo=${now.equity} />`)}
-      ${now.needs.map((one) => html`<${Part} key=${one.key} one=${one} row=${rows.needs} scale=${scale} width=${width} look=${look(one)} name=${name} />`)}
+      ${now.pool.map((one) => html`<${Part} key=${one.key} one=${one} row=${rows.pool} scale=${scale} look=${look(one)} name=${name} />`)}
+      ${now.needs.map((one) => html`<${Part} key=${one.key} one=${one} row=${rows.needs} scale=${scale} look=${look(one)} name=${name} />`)}
       ${moved.pool?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${rows.pool} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
       ${moved.needs?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${rows.needs} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
       ${scale.least < 0n && html`<line class="zero" x1=${`${place(0n, scale)}%`} x2=${`${place(0n, scale)}%`} y1=${rows.pool.y - 4} y2=${rows.foot} />`}
       <${Marks} rows=${rows} marks=${now.marks} scale=${scale} width=${width} />
+      ${now.pool.map((one) => html`<${Words} key=${one.key} one=${one} row=${rows.pool} scale=${scale} width=${width} seenTo=${now.equity} />`)}
+      ${now.needs.map((one) => html`<${Words} key=${one.key} one=${one} row=${rows.needs} scale=${scale} width=${width} />`)}
       <${Edge} rows=${rows} at=${now.equity} scale=${scale} width=${width} words="equity" />
       ${then !== null && then.equity !== now.equity && html`<${Edge} rows=${rows} at=${then.equity} scale=${scale} width=${width} words="would be" beside=${now.equity} />`}
     </svg>
@@ -63,28 +65,32 @@ function span(from, to, scale) {
   return { x: `${x}%`, width: `${Math.max(0, place(to, scale) - x)}%` };
 }
 
+/** @param {Segment} one */
+const isHatched = (one) => one.kind === "loss" || one.kind === "initial";
+
 /**
- * One segment, and its words where there is room.
- * @param {{one: Segment, row: {y: number, height: number}, scale: {least: bigint, most: bigint}, width: number, look: string, name: string, seenTo?: bigint}} props
+ * One segment.
+ * @param {{one: Segment, row: {y: number, height: number}, scale: {least: bigint, most: bigint}, look: string, name: string}} props
+ */
+function Part({ one, row, scale, look, name }) {
+  return html`<g class="part ${one.kind} ${look}">
+    <rect y=${row.y} height=${row.height} style=${{ ...span(one.from, one.to, scale), fill: isHatched(one) ? `url(#${name}-${look})` : undefined }} />
+  </g>`;
+}
+
+/**
+ * A segment's words where there is room, over all segments: what eats another is drawn over it.
+ * @param {{one: Segment, row: {y: number, height: number}, scale: {least: bigint, most: bigint}, width: number, seenTo?: bigint}} props
  * seenTo: losses lie over what is right of it
  */
-function Part({ one, row, scale, width, look, name, seenTo }) {
-  const { x, width: wide } = span(one.from, one.to, scale);
-  const end = one.kind === "collateral" && seenTo !== undefined && seenTo < one.to ? seenTo : one.to;
-  const bare = span(one.from, end, scale);
-  const isHatched = one.kind === "loss" || one.kind === "initial";
-  const words = wordsOf(one);
+function Words({ one, row, scale, width, seenTo }) {
+  const isEaten = one.kind !== "loss" && seenTo !== undefined && seenTo < one.to;
+  const bare = span(one.from, isEaten ? seenTo : one.to, scale);
   const pixels = (Number.parseFloat(bare.width) / 100) * width;
-  const text = words.find((each) => each.length * LETTER + 12 < pixels) ?? "";
-  const middle = `${Number.parseFloat(x) + Number.parseFloat(bare.width) / 2}%`;
-  return html`<g class="part ${one.kind} ${look}">
-    <rect
-      y=${row.y}
-      height=${row.height}
-      style=${{ x, width: wide, fill: isHatched ? `url(#${name}-${look})` : undefined }}
-    />
-    ${text && html`<text x=${middle} y=${row.y + row.height / 2 + 5} text-anchor="middle" class=${isHatched ? "on-hatch" : ""}>${text}</text>`}
-  </g>`;
+  const text = wordsOf(one).find((each) => each.length * LETTER + 12 < pixels);
+  if (text === undefined) return null;
+  const middle = `${Number.parseFloat(bare.x) + Number.parseFloat(bare.width) / 2}%`;
+  return html`<text x=${middle} y=${row.y + row.height / 2 + 5} text-anchor="middle" class="words ${one.kind} ${isHatched(one) ? "on-hatch" : ""}">${text}</text>`;
 }
 
 /** The same in fewer words each. @param {Segment} one @returns {string[]} */

@@ -12,7 +12,7 @@ const numbers = [
 
 test("values are exact in their unit", () => {
   assert.equal(valueText("4961920661", "micros"), "$4961.920661");
-  assert.equal(valueText("-500000", "micros"), "$-0.5");
+  assert.equal(valueText("-500000", "micros"), "−$0.5");
   assert.equal(valueText("2000000", "micros"), "$2");
   assert.equal(valueText("108848", "ppm"), "10.8848%");
   assert.equal(valueText("4675", "bp"), "46.75%");
@@ -24,7 +24,7 @@ test("values are exact in their unit", () => {
 test("an input leads on where it is explained itself, of its own market first", () => {
   assert.deepEqual(inputsOf(numbers[0], numbers), [
     { key: "collateral", text: "1", leads: "collateral" },
-    { key: "unrealised", text: "[2, -3]", leads: null },
+    { key: "unrealised", text: "[2, −3]", leads: null },
   ]);
   assert.deepEqual(inputsOf(numbers[3], numbers).map((one) => one.leads), ["BTC.value", null]);
 });

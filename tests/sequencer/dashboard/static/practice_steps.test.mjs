@@ -28,7 +28,7 @@ test("what is told is what is", () => {
   assert.equal(held(seen, "BTC"), seen.positions[0]);
   assert.equal(held(undefined, "BTC"), undefined);
   assert.deepEqual(toldOfPositions(seen, [btc]), ["0.08151 BTC bought, worth $4,889.61; $58.68 of the pool has to stay for it."]);
-  assert.deepEqual(toldOfGains(seen), ["Gained or lost, in dollars: BTC -41.27.", "Equity $154.93, margin ratio 52.0%."]);
+  assert.deepEqual(toldOfGains(seen), ["Gained or lost, in dollars: BTC −41.27.", "Equity $154.93, margin ratio 52.0%."]);
   assert.deepEqual(toldOfCall(seen), [
     "Margin call at 50%: equity $154.93, $80.62 have to stay.", "A common fall of prices by 2.6% begins liquidation.",
   ]);
