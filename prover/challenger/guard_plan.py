@@ -19,6 +19,7 @@ from prover.standing import Judged, judged_by_rescue, won_where_over
 from prover.state.state import State
 from prover.stf import codes, constants, containers, signatures
 from prover.stf.words import Recover, word_at
+from prover.watch.watchlist import Watchlist
 
 # Five L1 blocks: so much later than the newest block an entry may arrive, and must still find its price young.
 ARRIVAL_MS: Final = 60_000
@@ -85,6 +86,8 @@ class Guard:
         self._since: dict[int, int] = {}
         self._close_out_since: dict[int, int] = {}
         self._seen = b""
+        # Of the state that was seen last, which tells it what changes.
+        self._watchlist = Watchlist(multiple=1)
 
     def observe(self, state: State) -> None:
         """Notes who is below maintenance in a posted state, and since which L2 time without a break."""
@@ -93,7 +96,7 @@ class Guard:
         now, globals = state.commitment.timestamp, state.globals
         below: dict[int, int] = {}
         close_out: dict[int, int] = {}
-        for index in _anybody(globals):
+        for index in self._near(state, globals):
             judged = judged_by_rescue(globals, state.account(index), now)
             # A roll-back or a reorganisation sets L2 time back.
             if _is_to_rescue(index, judged):
@@ -102,6 +105,15 @@ class Guard:
                 close_out[index] = min(self._close_out_since.get(index, now), now)
         self._since, self._close_out_since = below, close_out
         self._seen = state.root
+
+    def _near(self, state: State, globals: containers.Globals) -> list[int]:
+        """Whoever a rescue may be due for in a state at these prices, ascending; all are looked at once a state."""
+        if self._watchlist not in state.watched_by:
+            self._watchlist = Watchlist(multiple=1)
+            self._watchlist.note(_anybody(globals))
+            state.watched_by.append(self._watchlist)
+        near = self._watchlist.near(globals.risk, state.account)
+        return [index for index in near if _is_anybody(globals, index)]
 
     def is_due(self, state: State, now_ms: int, max_lag_ms: int) -> bool:
         """Whether there is anything to plan for: cheap where nothing has changed."""
@@ -137,15 +149,12 @@ class Guard:
         """
         if not self.is_due(state, now_ms, max_lag_ms):
             return NOTHING
-        who: Iterable[int] = self._ripe(state, now_ms, max_lag_ms)
+        who = self._ripe(state, now_ms, max_lag_ms)
         scratch = waiting.scratch(now_ms)
         is_withheld = self._is_withheld(state, scratch.chunk.globals.tick_time)
         plan = self._rescues(scratch, who, now_ms, purse.copy())
         if not is_withheld and codes.STALE not in plan.refused.values():
             return plan
-        if is_withheld:
-            # Who fell below at prices that nobody posted has been waiting for as long as they were withheld.
-            who = _anybody(state.globals)
         has_ticks = False
         # Three in a row are evidence that nobody can spoil; one alone leaves the rescue to wait.
         for most in (constants.STEADY_TICKS, 1):
@@ -154,6 +163,11 @@ class Guard:
             has_ticks |= bool(ticks)
             for tick in ticks:
                 left.pay(left.cost(tick.payload))
+            if is_withheld and ticks:
+                # Who fell below at prices that nobody posted has been waiting for as long as they were withheld.
+                globals = scratch.chunk.globals
+                touched = (index for index in scratch.touched() if _is_anybody(globals, index))
+                who = sorted({*self._near(state, globals), *touched})
             found = self._rescues(scratch, who, now_ms, left) if ticks else NOTHING
             # A tick is bought for the rescues that it makes possible, and not without one.
             entries = (*ticks, *found.entries)
@@ -268,6 +282,10 @@ def _anybody(globals: containers.Globals) -> Iterator[int]:
     """The markets' funds, and everybody's accounts."""
     yield from range(1, globals.market_count + 1)
     yield from range(constants.RESERVED_ACCOUNTS, globals.next_account)
+
+
+def _is_anybody(globals: containers.Globals, index: int) -> bool:
+    return 1 <= index <= globals.market_count or constants.RESERVED_ACCOUNTS <= index < globals.next_account
 
 
 def _winners(scratch: Scratch) -> list[int]:

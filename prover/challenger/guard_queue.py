@@ -44,6 +44,10 @@ class Scratch:
         """An account as it stands here."""
         return self._trial.account(index)
 
+    def touched(self) -> set[int]:
+        """Accounts that may stand otherwise here than in the posted state."""
+        return self._trial.touched()
+
     def size(self, index: int, market: int) -> int:
         """Lots of a position, long or short."""
         return abs(encoding.unpack(self.account(index).positions[market]).size)

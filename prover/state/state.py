@@ -15,6 +15,7 @@ from prover.state.tree import StateTree, TreeError
 from prover.stf import constants, containers, encoding, margin, merkle
 from prover.stf.replay import Chunk
 from prover.stf.words import Recover, word
+from prover.watch.watchlist import Watchlist
 
 _LEAF: Final = b"l"
 _COMMITMENT: Final = b"commitment"
@@ -43,7 +44,8 @@ class StateError(Exception):
 class State:
     """The current state. `store` keys: b"l" + tree address -> leaf payload, b"commitment", b"globals", b"m" + name.
 
-    `sealed_leaves`: tree address and payload of every row that the last seal wrote.
+    `sealed_leaves`: tree address and payload of every row that the last seal wrote. `watched_by`: who is told of each
+    account that a seal changes.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class State:
         self.commitment = encoding.commitment_from_bytes(commitment)
         self.globals = encoding.globals_from_bytes(globals_data)
         self.sealed_leaves: list[tuple[int, bytes]] = []
+        self.watched_by: list[Watchlist] = []
         self._globals_data = globals_data
         self._images: dict[int, _Image] = {}
         self._accounts: dict[int, containers.Account] = {}
@@ -194,7 +197,10 @@ class State:
             if slot is not chunk.loaded_slots[leaf]:
                 hashes[leaf] = encoding.slot_hash(slot)
                 leaves.append((leaf, encoding.slot_payload(slot)))
-        self._digests.update(dict.fromkeys({leaf >> constants.SLOT_BITS for leaf in hashes}, b""))
+        changed = {leaf >> constants.SLOT_BITS for leaf in hashes}
+        self._digests.update(dict.fromkeys(changed, b""))
+        for watchlist in self.watched_by:
+            watchlist.note(changed)
         commitment = chunk.commitment
         commitment.tree_root = self.tree.update(hashes)
         commitment.withdrawals_root = merkle.frontier_root(chunk.globals.frontier, chunk.globals.withdrawal_count)

@@ -153,6 +153,7 @@ class Trial:
         ecrecover: Recover,
     ) -> None:
         self._left = _Left(rows)
+        self._below: set[int] = set()
         self.chunk = Chunk(domain, commitment, globals, self._left, ecrecover)
 
     def apply(self, operation: bytes) -> int:
@@ -168,7 +169,13 @@ class Trial:
         """An account as it stands here."""
         return peek_account(self.chunk, index)
 
+    def touched(self) -> set[int]:
+        """Accounts that may stand otherwise here than in the state below."""
+        return {*self._below, *self._left.accounts, *self.chunk.accounts}
+
     def above(self) -> "Trial":
         """Another trial that begins where this one stands and leaves it as it is."""
         below = self.chunk
-        return Trial(below.domain, below.commitment, below.globals, _Above(below), below.ecrecover)
+        trial = Trial(below.domain, below.commitment, below.globals, _Above(below), below.ecrecover)
+        trial._below = self.touched()
+        return trial

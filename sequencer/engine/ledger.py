@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 
 from prover.stf import constants, containers, encoding
+from prover.watch.glance import Glance, matters, of_payload
+from prover.watch.watchlist import CALLED_MULTIPLE, Watchlist
 from sequencer.engine.effects import Accepted, Processed
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import (
@@ -23,8 +25,6 @@ from sequencer.engine.records import (
     WithdrawalRecord,
     number_key,
 )
-from sequencer.watch.glance import Glance, matters, of_payload
-from sequencer.watch.watchlist import CALLED_MULTIPLE, Watchlist
 
 _REMEMBERED_RESCUES: Final = 10_000
 _DAY_MS: Final = 86_400_000

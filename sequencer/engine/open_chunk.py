@@ -10,9 +10,9 @@ from prover.state.trial import peek_account, peek_slot
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import Chunk, is_entry
 from prover.stf.words import word_at
+from prover.watch.watchlist import Watchlist
 from sequencer.engine.money.touched import LastRows, Touch, touched
 from sequencer.engine.records import CHUNK_KEY, PRUNED_KEY, ROOT_KEY, SealedChunk, StagedStore, Writes, number_key
-from sequencer.watch.watchlist import Watchlist
 
 
 def entered_ms(operation: bytes) -> int:

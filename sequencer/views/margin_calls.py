@@ -9,10 +9,10 @@ import msgspec
 
 from prover.standing import Standing, met_by_order
 from prover.stf import margin
+from prover.watch.watchlist import CALLED_MULTIPLE
 from sequencer.engine.engine import Engine
 from sequencer.schema.accounts import MarginCall
 from sequencer.views.account import positions_of, ratio_ppm
-from sequencer.watch.watchlist import CALLED_MULTIPLE
 
 # Percent of maintenance requirement over equity.
 LEVELS: Final = (50, 70, 80, 90, 100)

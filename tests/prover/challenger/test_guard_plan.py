@@ -1,20 +1,22 @@
 """What a guard decides on states of the law's own, without an L1: how much, for whom, and what it leaves alone."""
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 
-from prover.challenger import guard_plan
+from prover.challenger import guard_plan, guard_queue
 from prover.challenger.guard_plan import ARRIVAL_MS, NOTHING, Guard, Plan, Report, Round, Wanted, whole_ticks
 from prover.challenger.guard_purse import Policy, Purse
 from prover.challenger.guard_queue import Waiting
 from prover.signing import operations
 from prover.signing.recover import recover_fast
 from prover.signing.reports import tick_digest
+from prover.standing import Judged, judged_by_rescue
 from prover.state.state import State
 from prover.state.trial import Trial
 from prover.stf import codes, constants, containers, encoding
-from tests.attacks.stage import BITCOIN, BTC, ETH, POOL, SOL, STEP, VICTIM, held, stage, value
+from tests.attacks.stage import BITCOIN, BTC, ETH, POOL, SOL, STEP, VICTIM, held, stage, ticks, value
 from tests.prover.challenger.runs import purse, queued_on
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW, OWNERS
@@ -477,3 +479,109 @@ def whole(state: State, found: Round) -> bytes:
 
 def entry_of(tag: int, tick: bytes, now: int) -> bytes:
     return operations.entry_bytes(tag, SENDER, now, tick[1:])
+
+
+# What it costs: whoever a posted state cannot have hurt is not looked at.
+
+CROWD = range(POOL + 1, POOL + 201)
+
+
+def crowd(rng: Random) -> State:
+    """Two hundred who hold from a hundredth of a bitcoin to two of them, most of them far from their maintenance."""
+    rows = {}
+    for index in CROWD:
+        lots = rng.choice((1, -1)) * rng.randrange(BITCOIN // 100, 2 * BITCOIN)
+        needed = abs(lots) * 720 // BITCOIN
+        rows[index] = held(lots, needed * rng.choice((2, 5, 20, 20, 20, 20)))
+    return stage(rows, 100_000)
+
+
+def everybody(state: State) -> tuple[set[int], set[int]]:
+    """Who is to be rescued and who is to be taken over whole, by a look at all of them."""
+    below, whole = set(), set()
+    for index in (*range(1, state.globals.market_count + 1), *range(VICTIM, state.globals.next_account)):
+        judged = judged_by_rescue(state.globals, state.account(index), state.commitment.timestamp)
+        if judged.equity < 0 if index < VICTIM else judged.is_below or judged.is_left_owing:
+            below.add(index)
+        if judged.is_close_out or judged.is_left_owing or (index < VICTIM and index in below):
+            whole.add(index)
+    return below, whole
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_finds_whom_a_look_at_everybody_finds(seed: int) -> None:
+    rng = Random(seed)
+    state, guard = crowd(rng), Guard(Policy(), SENDER)
+    price, found = BTC, 0
+    for _ in range(12):
+        price = price * rng.randrange(985, 1_016) // 1_000
+        ticks(state, *[price] * rng.randrange(1, 3))
+        guard.observe(state)
+        below, whole = everybody(state)
+        assert (set(guard._since), set(guard._close_out_since)) == (below, whole)
+        found += len(below)
+        if below and rng.random() < 0.5:
+            # Whoever has paid in is looked at again.
+            saved = rng.choice(sorted(below))
+            paid = venue.deposit(OWNERS[1], 1_000 * DOLLAR, saved)
+            assert venue.run(state, paid, timestamp=state.commitment.timestamp).codes == (codes.OK,)
+    assert found > 0
+
+
+def test_a_state_that_hurts_nobody_costs_no_look_at_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(globals: containers.Globals, account: containers.Account, now_ms: int) -> Judged:
+        asked.append(now_ms)
+        return judged_by_rescue(globals, account, now_ms)
+
+    monkeypatch.setattr(guard_plan, "judged_by_rescue", counted)
+    monkeypatch.setattr(guard_queue, "judged_by_rescue", counted)
+    rows = {index: held(BITCOIN, 50_000) for index in CROWD}
+    state, guard = stage({VICTIM: held(BITCOIN, 480), **rows}, 100_000), Guard(Policy(PATIENCE), SENDER)
+    read: list[int] = []
+    of_state = state.account
+
+    def noted(index: int) -> containers.Account:
+        read.append(index)
+        return of_state(index)
+
+    monkeypatch.setattr(state, "account", noted)
+    guard.observe(state)
+    assert len(read) > len(CROWD)
+    for price in (BTC + 100, BTC - 100, BTC - 50):
+        ticks(state, price)
+        asked.clear()
+        read.clear()
+        guard.observe(state)
+        assert (set(read), len(asked)) == ({VICTIM}, 1)
+    # Nor does what nobody posted: the prices that are bought for it.
+    now = NOW + ELEVEN_MINUTES
+    at(state, now)
+    asked.clear()
+    read.clear()
+    plan = guard.plan(state, queued_on(state, now), now, LAG, purse(), row(now, BTC - 60))
+    assert tags(plan) == [TICK] * 3 + [RESCUE]
+    assert len(asked) < 10
+    assert set(read).isdisjoint(CROWD)
+
+
+def test_who_was_safe_and_has_changed_since_is_looked_at() -> None:
+    state, guard = stage({VICTIM: held(BITCOIN, 50_000)}, 100_000), Guard(Policy(), SENDER)
+    guard.observe(state)
+    taken_out = venue.withdrawal(state, VICTIM, 44_000 * DOLLAR, sequence=1)
+    assert venue.run(state, taken_out, timestamp=NOW).codes == (codes.OK,)
+    guard.observe(state)
+    assert guard._since == {}
+    ticks(state, *[BTC - BTC * step // 100 for step in range(1, 11)])
+    guard.observe(state)
+    assert set(guard._since) == {VICTIM}
+
+
+def test_of_another_state_everybody_is_looked_at_again() -> None:
+    guard = Guard(Policy(), SENDER)
+    guard.observe(stage({VICTIM: held(BITCOIN, 1_000)}, 100_000))
+    assert guard._since == {}
+    # A roll-back, or a reorganisation: what had changed was told to nobody.
+    guard.observe(stage({VICTIM: held(BITCOIN, 479)}, 100_000))
+    assert set(guard._since) == {VICTIM}

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from prover.standing import judged_by_rescue
 from prover.state.trial import decide_rescue, next_chunk
 from prover.stf import codes, constants, containers, encoding, margin
+from prover.watch.watchlist import Watchlist
 from sequencer.engine.effects import Fired, Rescued
 from sequencer.engine.engine import Engine
 from sequencer.engine.liquidator import most_lots
 from sequencer.engine.post_mortem import DELEVERAGING, FORCED_CLOSE, LIQUIDATION, TAKE_OVER, UNWINDING
 from sequencer.engine.ranking import ranking
 from sequencer.sequencing.staged_store import BufferedStore
-from sequencer.watch.watchlist import Watchlist
 from tests.sequencer.node_world import (
     BTC,
     BUY,

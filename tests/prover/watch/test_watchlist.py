@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from prover.standing import judged_by_rescue, met_by_order
 from prover.stf import constants, containers, debts, margin
+from prover.watch.watchlist import Watchlist
 from sequencer.engine.ranking import worst_first
-from sequencer.watch.watchlist import Watchlist
 from tests.sequencer.node_world import BTC, DOLLAR, ETH, FIRST, START
 from tests.twins.venue import account, globals_of, position
 

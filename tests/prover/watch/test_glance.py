@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prover.stf import constants, containers, debts, encoding
-from sequencer.watch.glance import matters, of_account, of_payload
+from prover.watch.glance import matters, of_account, of_payload
 from tests.twins.venue import account, globals_of, position
 
 SIZES = st.integers(-constants.SIZE_BOUND + 1, constants.SIZE_BOUND - 1)

@@ -20,7 +20,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from prover.stf import constants, containers
-from sequencer.watch.glance import Glance, of_account
+from prover.watch.glance import Glance, of_account
 
 # Margin calls begin where an account has so many times its maintenance.
 CALLED_MULTIPLE: Final = 2
