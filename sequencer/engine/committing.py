@@ -20,6 +20,7 @@ from sequencer.engine.effects import (
 )
 from sequencer.engine.ledger import Ledger
 from sequencer.engine.money.moved import paid_out
+from sequencer.engine.money.posting import fees
 from sequencer.engine.money.touched import behind
 from sequencer.engine.open_chunk import OpenChunk
 from sequencer.engine.order_book import order_id
@@ -33,10 +34,12 @@ from sequencer.engine.placing import (
     is_admitted,
     is_maker_at_fault,
     lots_left,
+    pays_its_bytes,
     reducible,
     room_for,
     room_of_fill,
     still_entitled,
+    stop_pays,
 )
 from sequencer.engine.queue import Queue
 from sequencer.engine.records import EntryRecord, Fill, OpenOrder
@@ -71,6 +74,30 @@ class Committing:
             return self.chunk.cut(self.now), [maker, taker]
         return chunk, missing
 
+    def bears(self, maker: containers.Order) -> bool:
+        """Whether a resting order's bytes are paid for, by its fees or within what the operator bears."""
+        return self._pays(maker) or self.ledger.unpaid.bears(maker.account, self.now)
+
+    def _pays(self, maker: containers.Order) -> bool:
+        byte_micros = self.ledger.unpaid.byte_micros
+        remaining = self.orders.signed(maker).remaining
+        return byte_micros == 0 or pays_its_bytes(self.chunk.view, maker, remaining, byte_micros)
+
+    def send(self, order: containers.Order, known: OpenOrder) -> list[AnyEffect]:
+        """Sends a stop into the book, or tells that it leaves: nobody pays for the bytes of as much as one fill."""
+        lots, unpaid = known.remaining, self.ledger.unpaid
+        if not stop_pays(self.chunk.view, order, lots, unpaid.byte_micros) and not unpaid.bears(
+            order.account, self.now
+        ):
+            return [_left(order, lots, Reason.UNPAID)]
+        arrival = Arrival(order, known.operation, known.signer, known.terms)
+        return self.place(arrival, replaces=True, most=lots)
+
+    def note_request(self, account: int, size: int) -> None:
+        """Counts what a request of so many bytes costs beyond the posting fee."""
+        unpaid = self.ledger.unpaid
+        unpaid.note(account, size * unpaid.byte_micros - self.chunk.globals.posting_fee, self.now)
+
     def place(self, arrival: Arrival, *, replaces: bool = False, most: int | None = None) -> list[AnyEffect]:
         """Matches an order that the law admits, and lets the rest of it rest.
 
@@ -86,13 +113,17 @@ class Committing:
             return [_left(order, left, Reason.REDUCED)]
         effects: list[AnyEffect] = []
         placing = Placing(self, book, arrival, left, size)
+        unpaid = 0
         for decided in placing:
             if decided.filled is not None:
-                effects.append(self._fill(decided, decided.filled, arrival))
+                fill, cost = self._fill(decided, decided.filled, arrival)
+                effects.append(fill)
+                unpaid += cost
             elif decided.is_decrement:
                 effects += self._decrement(decided, order, placing.remaining)
             else:
                 effects.append(self.leave(decided.maker, decided.reason, _detail(decided.code)))
+        self.ledger.unpaid.note(order.account, unpaid, self.now)
         if placing.remaining == 0:
             return effects
         room = None
@@ -221,9 +252,21 @@ class Committing:
         """Resting orders that a position of so many signed lots could be closed against, the best first."""
         return self.orders.resting_against(market, size, self.ticked_at)
 
-    def _fill(self, decided: Decided, filled: containers.Filled, taker: Arrival) -> Filled:
+    def _fill(self, decided: Decided, filled: containers.Filled, taker: Arrival) -> tuple[Filled, int]:
+        """What is told of a fill, and what its bytes cost the taker's account beyond its fees; less than nothing too.
+
+        A maker whose order is too small to pay for them brings up its own.
+        """
         chunk = self.chunk.open(self.now)
         maker = decided.maker
+        listed, unpaid = chunk.globals.markets[maker.market], self.ledger.unpaid
+        size = constants.FILL_LENGTH + sum(len(arrival.operation) for arrival in decided.missing)
+        cost = size * unpaid.byte_micros - filled.fee
+        if not self._pays(maker):
+            own_size = size - sum(len(arrival.operation) for arrival in decided.missing if arrival is taker)
+            own_cost = own_size * unpaid.byte_micros - fees(listed, decided.lots, maker.limit_price)
+            unpaid.note(maker.account, own_cost, self.now)
+            cost -= max(own_cost, 0)
         self._admit(chunk, decided.missing)
         rows = self.account(maker.account), self.account(taker.order.account)
         maker_index = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
@@ -231,9 +274,9 @@ class Committing:
         chunk.book_fill(maker, taker.order, filled)
         self.chunk.append(operations.fill_bytes(maker_index, taker_index, decided.lots))
         self.orders.filled(maker, decided.lots)
-        own = maker_fee(chunk.globals.markets[maker.market], decided.lots, maker.limit_price)
+        own = maker_fee(listed, decided.lots, maker.limit_price)
         fill = self._told(maker, decided.lots, (filled.fee, own), taker.order.account, order_id(taker.order))
-        return self._filled(fill, (own, filled.fee - own), *rows)
+        return self._filled(fill, (own, filled.fee - own), *rows), cost
 
     def _filled(self, fill: Fill, fees: tuple[int, int], *rows: containers.Account) -> Filled:
         """A fill as it is told. fees, rows: the maker's and the taker's, the rows as they were before it."""
@@ -297,6 +340,7 @@ class Committing:
         rescued_account = constants.insurance_account(move.market) if tag == constants.UNWIND else move.account
         rows = self.account(rescued_account if maker is None else maker.account), self.account(rescued_account)
         paid_before = chunk.commitment.withdrawn_total
+        pays = maker is None or self._pays(maker)
         code = chunk.apply(operation)
         assert code == rescued.code, f"decided just before: {code}"
         self.chunk.append(operation)
@@ -305,6 +349,10 @@ class Committing:
             effects += self._note_step(paid_before, code if ends_head else None)
         if maker is None:
             return code, None, effects
+        if not pays:
+            size = len(operation) + sum(len(arrival.operation) for arrival in missing)
+            unpaid = self.ledger.unpaid
+            unpaid.note(maker.account, size * unpaid.byte_micros - rescued.fee, self.now)
         self.orders.filled(maker, move.lots)
         fill = self._told(maker, move.lots, (rescued.fee, rescued.fee), rescued_account, "")
         return code, fill, [self._filled(fill, (rescued.fee, 0), *rows), *effects]

@@ -16,7 +16,7 @@ from sequencer.engine.money.touched import Behind, Sides, Touch
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 11
+EFFECTS_VERSION: Final = 12
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24
@@ -48,6 +48,8 @@ class Reason(StrEnum):
     DISCONNECTED = "disconnected"
     # It met an order of its owner, who has said that then both give way, or that one.
     SELF_TRADE = "self_trade"
+    # Too small to pay for its own bytes on L1, and the operator bears no more of its account today.
+    UNPAID = "unpaid"
     # Nothing more to meet, and it may not rest; `detail` says what stopped it.
     UNFILLED = "unfilled"
 

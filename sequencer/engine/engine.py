@@ -183,6 +183,7 @@ class Engine:
         self._open.queue_only = given.queue_only
         self._open.was_cut = False
         self._committing.now = given.now
+        self._ledger.unpaid.byte_micros = given.byte_micros
         tag = given.operation[0] if given.operation else None
         code = codes.OK
         if tag is None:
@@ -209,7 +210,6 @@ class Engine:
             effects += [Settled(account=index, touch=touch) for index, touch in touches]
             self.inputs += 1
             number(effects, self._counted_from + self.inputs)
-            self._ledger.exit_fills.follow(given, processed)
             processed.told.extend(self._orders.lives.note(effects, given))
             self._ledger.touched((index, self.account(index)) for index in processed.accounts)
             for keeper in self.keepers:
@@ -375,6 +375,7 @@ class Engine:
         tag = applied.operation_tag
         request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
         applied.account = request.account
+        self._committing.note_request(request.account, len(operation))
         effects = self._committing.drop_cancelled(request, tag == constants.CANCEL_ALL)
         if tag == constants.SET_AGENT:
             effects += self._drop_dismissed(request.account)
@@ -470,8 +471,7 @@ class Engine:
             name = order_id(order)
             effects.append(Fired(order=name, account=order.account, market=order.market, lots=known.remaining))
             effects += bracket.end_entry(self._committing, known.terms)
-            arrival = Arrival(order, known.operation, known.signer, known.terms)
-            effects += self._committing.place(arrival, replaces=True, most=known.remaining)
+            effects += self._committing.send(order, known)
         return effects
 
     def _go_on(self) -> list[AnyEffect]:

@@ -10,16 +10,13 @@ import msgspec
 from prover.stf import constants, containers, encoding
 from prover.watch.glance import Glance, matters, of_payload
 from prover.watch.watchlist import CALLED_MULTIPLE, Watchlist
-from sequencer.engine.effects import Accepted, Processed
+from sequencer.engine.money.posting import Unpaid
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import (
-    EXIT_KEY,
     RESCUE_KEY,
     SIGNERS_KEY,
     VOID_KEY,
     WITHDRAWAL_KEY,
-    Bill,
-    Input,
     StagedStore,
     VoidedOperation,
     WithdrawalRecord,
@@ -27,7 +24,6 @@ from sequencer.engine.records import (
 )
 
 _REMEMBERED_RESCUES: Final = 10_000
-_DAY_MS: Final = 86_400_000
 _LEAF_BYTES: Final = 32
 _NO_POSITIONS: Final = [containers.EMPTY] * constants.MARKETS
 
@@ -72,50 +68,6 @@ class Withdrawals:
         self._leaves += encoding.withdrawal_hash(record.index, record.recipient, record.amount)
 
 
-class ExitFills:
-    """The fills that no fee paid for and the operator did, of the day of UTC, account by account.
-
-    They follow from the inputs, so that they are the same after a restart.
-    """
-
-    def __init__(self, store: StagedStore) -> None:
-        self._store = store
-        self._day = 0
-        self._fills: dict[int, int] = {}
-        for key, value in store.iterate(EXIT_KEY):
-            day, fills = msgspec.msgpack.decode(value, type=tuple[int, int])
-            # All of one day: those of an earlier one go with the first of the next.
-            self._day = day
-            self._fills[int.from_bytes(key[len(EXIT_KEY) :], "big")] = fills
-
-    def of(self, account: int, now_ms: int) -> int:
-        """Those of an account on the day of a time."""
-        return self._fills.get(account, 0) if now_ms // _DAY_MS == self._day else 0
-
-    def follow(self, given: Input, outcome: Processed) -> None:
-        """Counts an exit that was accepted with its bill."""
-        accepted = outcome.effects[0] if outcome.effects else None
-        if given.bill is not None and isinstance(accepted, Accepted):
-            self.note(accepted.account, given.bill, len(outcome.fills), given.now)
-
-    def note(self, account: int, bill: Bill, fills: int, now_ms: int) -> None:
-        """Counts what an exit has come to: makers that left may have let it meet more than its bill says."""
-        fills = max(bill.fills, fills) - bill.fills * bill.is_worth
-        if fills == 0:
-            return
-        writes: dict[bytes, bytes | None] = {}
-        if now_ms // _DAY_MS != self._day:
-            writes = {_exit_key(one): None for one in self._fills}
-            self._day, self._fills = now_ms // _DAY_MS, {}
-        fills = self._fills[account] = self._fills.get(account, 0) + fills
-        writes[_exit_key(account)] = msgspec.msgpack.encode((self._day, fills))
-        self._store.write(writes, sync=False)
-
-
-def _exit_key(account: int) -> bytes:
-    return EXIT_KEY + account.to_bytes(4, "big")
-
-
 class Ledger:
     """holders: accounts that hold a position.
 
@@ -128,7 +80,7 @@ class Ledger:
         self._accounts_of: defaultdict[bytes, list[int]] = defaultdict(list)
         self.holders: set[int] = set()
         self.withdrawals = Withdrawals(store)
-        self.exit_fills = ExitFills(store)
+        self.unpaid = Unpaid(store)
         self.rescues: deque[PostMortem] = deque(
             (msgspec.msgpack.decode(value, type=PostMortem) for _, value in store.iterate(RESCUE_KEY)),
             maxlen=_REMEMBERED_RESCUES,

@@ -179,12 +179,13 @@ class Liquidator:
         """Others' orders that a position could be closed against, and lots that they take, the best first.
 
         is_small: of those that take less than a hundredth of it, else of the others. A reduce-only order of one lot
-        costs its maker nothing: neither a crowd of them nor an owner's own orders hide the ones behind.
+        costs its maker nothing: neither a crowd of them nor an owner's own orders hide the ones behind, and what does
+        not pay for its bytes on L1 is met within what the operator bears.
         """
         chunk, owner = self._chunk, self._chunk.account(index).owner
         found: _Facing = []
         for maker, resting in self._committing.resting_against(market, held):
-            if not is_small and resting * 100 < abs(held):
+            if (not is_small and resting * 100 < abs(held)) or not self._committing.bears(maker):
                 continue
             account = chunk.account(maker.account)
             offered = min(abs(held), reducible(maker, account, resting))

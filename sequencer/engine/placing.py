@@ -13,6 +13,7 @@ from prover.stf import codes, constants, containers, encoding, margin, signature
 from prover.stf.replay import KINDS, Chunk
 from sequencer.engine.effects import Reason, Refused, Repeated, refused
 from sequencer.engine.life.lives import OPEN, place_of
+from sequencer.engine.money.posting import COST_PPM, fees, pays
 from sequencer.engine.order_book import Matching, Stop, order_id
 from sequencer.engine.orders import WORD_BYTES, Orders
 from sequencer.engine.records import CANCEL_TAKER, DECREMENT, OpenOrder, Terms
@@ -97,6 +98,9 @@ class Ground(Protocol):
 
     def signed(self, maker: containers.Order) -> OpenOrder:
         """What is kept of a resting order."""
+
+    def bears(self, maker: containers.Order) -> bool:
+        """Whether a resting order's bytes are paid for, by its fees or within what the operator bears."""
 
     def chunk_for(self, maker: Arrival, taker: Arrival) -> tuple[Chunk, list[Arrival]]:
         """A chunk with room for a fill between two orders, and which of them it has not admitted yet."""
@@ -350,6 +354,27 @@ def room_for(
     return Room(behind, displaced=least.order)
 
 
+def pays_its_bytes(chunk: Chunk, order: containers.Order, remaining: int, byte_micros: int) -> bool:
+    """Whether the fees of a resting order, of all that was filled of it and is left, pay for its bytes on L1.
+
+    Of a reduce-only order no more is left than its position.
+    """
+    left = reducible(order, peek_account(chunk, order.account), remaining)
+    lots = order.size - lots_left(chunk, order) + left
+    return pays(chunk.globals.markets[order.market], lots, order.limit_price, byte_micros)
+
+
+def stop_pays(chunk: Chunk, order: containers.Order, lots: int, byte_micros: int) -> bool:
+    """Whether a stop pays for its bytes on L1 where one maker fills it, or closes a position that is worth them."""
+    listed, price = chunk.globals.markets[order.market], chunk.globals.risk.price[order.market]
+    account = peek_account(chunk, order.account)
+    closed = reducible(order, account, lots)
+    size = 2 * constants.ORDER_LENGTH + constants.FILL_LENGTH
+    cost = size * byte_micros - fees(listed, closed, price) - chunk.globals.posting_fee
+    is_whole = order.reduce_only == 1 and closed == abs(encoding.unpack(account.positions[order.market]).size)
+    return cost <= 0 or (is_whole and cost * constants.PPM <= closed * price * COST_PPM)
+
+
 def keeps_place(orders: Orders, chunk: Chunk, order: containers.Order, held: containers.Order, is_armed: bool) -> bool:
     """Whether an order that takes the slot of one that rests keeps its place in the line: only its size falls."""
     if is_armed or not orders.stands_in(held, order.market, is_armed=False):
@@ -512,6 +537,9 @@ class Placing:
             lots = reducible(maker, ground.account(maker.account), offered)
             if lots == 0:
                 yield Decided(maker, 0, reason=Reason.REDUCED)
+                continue
+            if not ground.bears(maker):
+                yield Decided(maker, 0, reason=Reason.UNPAID)
                 continue
             code, decided = self._decide(maker, lots)
             if decided is None:

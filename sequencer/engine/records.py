@@ -25,7 +25,7 @@ VOID_KEY: Final = b"mvoid"
 # Up to which chunk the witnesses are gone: 8 bytes.
 PRUNED_KEY: Final = b"mpruned"
 # By account, four bytes: the day of UTC, and its fills that no fee paid for.
-EXIT_KEY: Final = b"mexit"
+UNPAID_KEY: Final = b"munpaid"
 # Which rollup the store is of, as its node remembers it.
 IDENTITY_KEY: Final = b"midentity"
 # Lives of orders: each by its name, of each account its head and the ring of those that are kept, and clients' names.
@@ -103,16 +103,6 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     asked: int | None = None
 
 
-class Bill(msgspec.Struct, frozen=True, array_like=True):
-    """What an exit is about to come to. fills: those it makes at once; of a stop, which will make some, one.
-
-    is_worth: whether what it closes bears what its bytes cost beyond the fee; never of a stop, since nobody knows.
-    """
-
-    fills: int
-    is_worth: bool
-
-
 class Input(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened to the venue, as the journal keeps it.
 
@@ -120,7 +110,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     under way can do by the clock alone. now: the node's clock in milliseconds.
     signer: whom the signature recovers to; empty where there is none or many. queue_only: entries of the L1 queue have
     waited so long by L1's clock that a chunk takes nothing but the queue. terms: of an order, beside what is signed.
-    bill: of an exit that was taken where no fee pays for its bytes.
+    byte_micros: what a byte on L1 costs, micro-dollars; 0 where nothing is counted.
     """
 
     now: int
@@ -128,7 +118,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     signer: bytes = b""
     queue_only: bool = False
     terms: Terms | None = None
-    bill: Bill | None = None
+    byte_micros: int = 0
 
 
 class Fill(msgspec.Struct, frozen=True, array_like=True):

@@ -17,6 +17,7 @@ from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import Deployment
 from prover.stf import constants, containers
 from sequencer.engine.engine import Engine
+from sequencer.engine.money.posting import is_dear
 from sequencer.engine.records import SealedChunk
 from sequencer.l1.postable import is_far_ahead
 from sequencer.l1.preflight import LocalVerdicts, Preflight, PreflightPolicy
@@ -80,9 +81,8 @@ class Poster:
         self.trouble = ""
         self.trouble_since = 0.0
         self.is_refused = False
-        # What a byte costs at L1's price of gas, in micro-dollars, where a request's cost more than the highest posting
-        # fee; else 0.
-        self.dear_byte_micros = 0
+        # What a byte costs at L1's price of gas, in micro-dollars; 0 where nobody knows what ether is worth.
+        self.byte_micros = 0
         self._log = structlog.get_logger("poster")
 
     @property
@@ -190,9 +190,9 @@ class Poster:
         ether = ether_micros(self._engine.globals)
         if head is None or ether is None:
             return
-        was, self.dear_byte_micros = self.dear_byte_micros, dear_byte_micros(head.base_fee_wei, ether)
-        if (was > 0) != (self.dear_byte_micros > 0):
-            self._log.warning("l1.dear" if self.dear_byte_micros else "l1.cheap", base_fee_wei=head.base_fee_wei)
+        was, self.byte_micros = self.byte_micros, byte_micros(head.base_fee_wei, ether)
+        if is_dear(was) != is_dear(self.byte_micros):
+            self._log.warning("l1.dear" if is_dear(self.byte_micros) else "l1.cheap", base_fee_wei=head.base_fee_wei)
 
     async def head(self, block: str | int = "latest") -> tuple[calls.BatchRecord, int]:
         """The batch that the next commit builds on, and how many of our chunks it contains. Raises ForeignHead."""
@@ -394,11 +394,9 @@ def ether_micros(globals: containers.Globals) -> int | None:
     return int(globals.risk.price[market] * 10 ** globals.markets[market].label[31])
 
 
-def dear_byte_micros(base_fee_wei: int, ether: int) -> int:
-    """What a byte costs, in micro-dollars, where the highest posting fee does not cover the longest request; else 0."""
-    cost = _GAS_PER_BYTE * base_fee_wei * ether
-    is_dear = constants.SET_AGENT_LENGTH * cost > constants.MOST_POSTING_FEE * 10**18
-    return -(-cost // 10**18) if is_dear else 0
+def byte_micros(base_fee_wei: int, ether: int) -> int:
+    """What a byte costs, in micro-dollars, rounded up."""
+    return -(-_GAS_PER_BYTE * base_fee_wei * ether // 10**18)
 
 
 def _commit_gas(data: bytes) -> int:

@@ -236,7 +236,7 @@ class Node:
             self._referees = WorkerVerdicts(deployment.domain, config.preflight, config.preflight_workers)
         self._poster = self._poster_of(operator)
         self._purse = metrics.Purse(client, self._poster)
-        self._sequencer.dear_byte_micros = lambda: self._poster.dear_byte_micros
+        self._sequencer.byte_micros = lambda: self._poster.byte_micros
         self._watch = Watch(
             client,
             self._sequencer,

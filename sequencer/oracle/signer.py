@@ -12,11 +12,11 @@ from prover.signing.reports import Report, signed_report
 from prover.stf import codes, constants
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError, Rejected
-from sequencer.oracle.premium import PremiumRule, premium_ppb
+from sequencer.oracle.premium import Measured, PremiumRule, premium_ppb
 from sequencer.oracle.price_filter import PriceFilter, Silent
 from sequencer.oracle.price_sources import PriceSource
 from sequencer.oracle.terms import Terms
-from sequencer.schema.answers import Book
+from sequencer.schema.answers import Book, MarketView
 from sequencer.schema.params import BOOK_LEVELS
 
 _BOOK_SECONDS: Final = 1.5
@@ -135,17 +135,21 @@ class OracleSigner:
     async def _measure(self, node: NodeClient, prices: list[int], measured: list[list[int]]) -> None:
         rule = self._premium_rule
         books: dict[int, Book] = {}
+        markets: list[MarketView] = []
         with trio.move_on_after(_BOOK_SECONDS):
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(_read_markets, node, markets)
                 for index in range(len(prices)):
                     nursery.start_soon(_read_book, node, index, books)
-        if len(books) < len(prices):
+        if len(books) < len(prices) or len(markets) < len(prices):
             self._log.warning("oracle.no_book", node=node.url)
             return
         measured.append(
             [
-                premium_ppb(books[i].bids, books[i].asks, price, rule.impact_micros, rule.cap_ppb) if price else 0
-                for i, price in enumerate(prices)
+                premium_ppb(books[i].bids, books[i].asks, Measured(price, of.open_interest_lots, of.band_ppm), rule)
+                if price
+                else 0
+                for i, (price, of) in enumerate(zip(prices, markets, strict=False))
             ]
         )
 
@@ -160,6 +164,11 @@ class OracleSigner:
                 answers[node.url] = error.name
         if answers[node.url] not in ("counted", "tick", "spare"):
             self._log.warning("oracle.refused", node=node.url, code=answers[node.url], time_ms=report.time_ms)
+
+
+async def _read_markets(node: NodeClient, markets: list[MarketView]) -> None:
+    with suppress(ClientError):
+        markets += await node.markets()
 
 
 async def _read_book(node: NodeClient, market: int, books: dict[int, Book]) -> None:

@@ -51,5 +51,5 @@ def needs_paid_bytes(operation: bytes, signed: SignedOperation | None) -> bool:
     """Whether a posting fee alone pays what an operation costs on L1; who exits can do so through L1's queue."""
     if signed is None or is_soft(operation):
         return False
-    # What closes a position is asked for its worth when its turn comes (`exits.py`).
+    # What closes a position is asked for its worth when its turn comes (`paying.py`).
     return not (isinstance(signed.message, containers.Order) and signed.message.reduce_only == 1)

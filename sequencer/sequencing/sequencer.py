@@ -9,17 +9,18 @@ import structlog
 import trio
 
 from prover.signing.signed import SignedOperation, read, signer_of
-from prover.stf import codes, constants, containers
+from prover.stf import codes, constants
 from prover.stf.replay import is_entry
 from sequencer.engine.effects import Processed, refused
 from sequencer.engine.engine import Engine
+from sequencer.engine.money.posting import is_dear
 from sequencer.engine.open_chunk import entered_ms
 from sequencer.engine.records import Input, Terms
 from sequencer.history.history import History
 from sequencer.sequencing.acknowledging import Acknowledgements
 from sequencer.sequencing.admission import Taking, Untaken, is_taken, lowers_risk, needs_paid_bytes
-from sequencer.sequencing.exits import bill, takes
 from sequencer.sequencing.journal import Journal, JournalError
+from sequencer.sequencing.paying import takes
 from sequencer.sequencing.signature_pool import VerifierError
 
 _GROUP_LIMIT: Final = 256
@@ -114,9 +115,8 @@ class Sequencer:
         self._posted_chunks = posted_chunks
         # How much of what is signed could be posted; whoever reads L1 says so.
         self.taking: Callable[[], Taking] = lambda: Taking.ALL
-        # What a byte costs on L1 where the highest posting fee does not cover a request, in micro-dollars, else 0;
-        # whoever reads L1 says so.
-        self.dear_byte_micros: Callable[[], int] = lambda: 0
+        # What a byte costs on L1, in micro-dollars, 0 where nothing is counted; whoever reads L1 says so.
+        self.byte_micros: Callable[[], int] = lambda: 0
         # Whether entries have waited so long at a time that a chunk serves the queue alone; whoever reads L1 says so.
         self.is_late: Callable[[int], bool] = lambda now_ms: False
         # Whether the queue was not read for so long that no chunk is lawful for sure.
@@ -179,7 +179,7 @@ class Sequencer:
         """Why an operation is not taken now; None where it is."""
         if not is_taken(self.taking(), operation, signed):
             return Untaken.NOT_POSTABLE
-        is_unpaid = self.dear_byte_micros() > 0 and needs_paid_bytes(operation, signed)
+        is_unpaid = is_dear(self.byte_micros()) and needs_paid_bytes(operation, signed)
         if is_unpaid or (self.is_backlogged and not lowers_risk(operation, signed)):
             return Untaken.BACKLOG
         return None
@@ -400,18 +400,15 @@ class Sequencer:
         return self.engine.process(given, signed)
 
     def _input(self, waiting: _Waiting) -> Input | None:
-        """What waits as an input; None where it is an exit whose bytes nobody pays for."""
+        """What waits as an input; None where nobody pays for its bytes."""
         assert waiting.signer is not None, "only what has a signer, or none by law, is next"
-        byte_micros, billed = self.dear_byte_micros(), None
-        order = waiting.signed.message if waiting.signed is not None else None
-        if byte_micros > 0 and isinstance(order, containers.Order):
-            # Of what the engine holds now: orders that came before it in its call are in the books.
-            billed = bill(self.engine, order, byte_micros)
-            if not takes(self.engine, order.account, billed, waiting.now):
-                return None
+        byte_micros = self.byte_micros()
+        # By what the engine holds now: orders that came before it in its call are in the books.
+        if waiting.signed is not None and not takes(self.engine, waiting.signed, byte_micros, waiting.now):
+            return None
         # An entry brings its time: by that the chunk is judged in which it will stand.
         is_late = self.is_late(max(waiting.now, entered_ms(waiting.operation)))
-        return Input(waiting.now, waiting.operation, waiting.signer, is_late, waiting.terms, billed)
+        return Input(waiting.now, waiting.operation, waiting.signer, is_late, waiting.terms, byte_micros)
 
     async def _seal_by_time(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from prover.stf.replay import Chunk
 from prover.stf.words import Recover
 from sequencer.engine.effects import Reason, Refused, Repeated, status_of
 from sequencer.engine.engine import UNCOVERING, Engine
+from sequencer.engine.money.posting import fees
 from sequencer.engine.order_book import Limits, Matching, OrderBook, order_id
 from sequencer.engine.placing import (
     Admitted,
@@ -23,6 +24,7 @@ from sequencer.engine.placing import (
     keeps_place,
     kept_behind,
     lots_left,
+    pays_its_bytes,
     reducible,
     room_for,
     room_of_fill,
@@ -251,6 +253,8 @@ class _Scratch:
         self._now_ms = now_ms
         view = engine.view
         self._size = engine.open_chunk.body_size
+        # What bytes of makers cost beyond their fees, by account.
+        self._unpaid: dict[int, int] = {}
         self.chunk = _behind(engine, view, rows)
         if engine.open_operations:
             self.chunk.weight = view.weight
@@ -276,6 +280,16 @@ class _Scratch:
         """What is kept of a resting order."""
         return self._engine.orders.signed(maker)
 
+    def bears(self, maker: containers.Order) -> bool:
+        """Whether a resting order's bytes are paid for, by its fees or within what the operator bears."""
+        unpaid = self._engine.ledger.unpaid
+        remaining = self.signed(maker).remaining
+        return (
+            unpaid.byte_micros == 0
+            or pays_its_bytes(self.chunk, maker, remaining, unpaid.byte_micros)
+            or unpaid.bears(maker.account, self._now_ms, self._unpaid)
+        )
+
     def fits(self, order: containers.Order) -> bool:
         """Whether what an order will come to finds room, as the engine tells it beforehand."""
         return fits(self._engine.orders, self.chunk, order, self._has_room)
@@ -299,6 +313,14 @@ class _Scratch:
 
     def fill(self, decided: Decided, filled: containers.Filled, taker: containers.Order) -> None:
         """Books a fill that was decided."""
+        maker, unpaid = decided.maker, self._engine.ledger.unpaid
+        if not pays_its_bytes(self.chunk, maker, self.signed(maker).remaining, unpaid.byte_micros):
+            # As the engine counts it: what is met behind it finds so much less borne.
+            own = [arrival for arrival in decided.missing if arrival.order is not taker]
+            size = constants.FILL_LENGTH + len(own) * constants.ORDER_LENGTH
+            paid = fees(self.chunk.globals.markets[maker.market], decided.lots, maker.limit_price)
+            known = self._unpaid.get(maker.account, 0)
+            self._unpaid[maker.account] = known + max(size * unpaid.byte_micros - paid, 0)
         for arrival in decided.missing:
             self.chunk.admit(arrival.order, arrival.signer)
         self.chunk.book_fill(decided.maker, taker, filled)

@@ -193,6 +193,7 @@ class World:
         self.engine = Engine(BufferedStore(self.store), domain, limits)
         self.now = start
         self.queue_only = False
+        self.byte_micros = 0
         self.journal: list[Input] = []
         self.sealed: list[SealedChunk] = []
         if traders:
@@ -206,7 +207,7 @@ class World:
         """One input, journaled if it changed something; terms: what is asked beside what is signed."""
         signed = bool(operation) and operation[0] != constants.TICK and not is_entry(operation[0])
         signer = recovered(self.engine.domain, operation) if signed else b""
-        given = Input(self.now, operation, signer, self.queue_only, terms)
+        given = Input(self.now, operation, signer, self.queue_only, terms, self.byte_micros)
         outcome = self.engine.process(given)
         if outcome.changed:
             self.journal.append(given)

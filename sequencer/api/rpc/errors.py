@@ -32,8 +32,8 @@ TOO_MANY_SUBSCRIPTIONS: Final = ApiError(
 BACKLOG: Final = ApiError(
     -32003,
     "BACKLOG",
-    "Too much waits to be posted to L1, or L1 is too dear: only what lowers risk is taken. Where L1 is dear that is "
-    "exits whose bytes cost at most a hundredth of what they close, and of others 16 fills of an account a day.",
+    "Too much waits to be posted to L1, or L1 is too dear: only what lowers risk is taken. Or the fees of this "
+    "operation do not pay for its bytes, and the operator bears no more of its account or of all today.",
 )
 SHUTTING_DOWN: Final = ApiError(-32004, "SHUTTING_DOWN", "The node is shutting down; the call was not started.")
 NOT_READY: Final = ApiError(-32005, "NOT_READY", "The node is not ready yet; ask /ready.")

@@ -22,6 +22,7 @@ from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.client.clock import wall_clock_ms
+from sequencer.engine.money.posting import is_dear
 from sequencer.l1.bridge_view import BridgeView
 from sequencer.l1.poster import (
     MAX_BATCH_BYTES,
@@ -30,7 +31,7 @@ from sequencer.l1.poster import (
     Poster,
     SeatTaken,
     batch_length,
-    dear_byte_micros,
+    byte_micros,
     ether_micros,
 )
 from sequencer.l1.preflight import PreflightFailed
@@ -197,11 +198,12 @@ async def test_who_holds_the_seat_keeps_it_and_nobody_else_gets_it() -> None:
         assert 0 < seat.taken_at <= taken.timestamp
 
 
-async def test_l1_is_dear_where_the_highest_posting_fee_does_not_cover_a_request() -> None:
+async def test_what_a_byte_costs_follows_from_l1_s_price_of_gas_and_what_ether_is_worth() -> None:
     # 119 bytes at 64 gas each are 7,616 gas: a dollar at 4,000 dollars an ether and 32.8 gwei.
     ether, gwei = 4_000 * 10**6, 10**9
-    assert [dear_byte_micros(price * gwei, ether) for price in (1, 32, 33, 500)] == [0, 0, 8_448, 128_000]
-    assert dear_byte_micros(500 * gwei, 200 * 10**6) == 0
+    assert [byte_micros(price * gwei, ether) for price in (0, 1, 32, 33, 500)] == [0, 256, 8_192, 8_448, 128_000]
+    assert [is_dear(byte_micros(price * gwei, ether)) for price in (32, 33)] == [False, True]
+    assert byte_micros(7, ether) == 1
     globals = World(1).engine.globals
     assert ether_micros(globals) == PRICES[ETH] * 10 ** globals.markets[ETH].label[31]
     globals.risk.price[ETH] = 0
@@ -213,16 +215,16 @@ async def test_l1_is_dear_where_the_highest_posting_fee_does_not_cover_a_request
 async def test_l1_s_price_of_gas_is_asked_before_each_batch(quiet: list[dict[str, object]]) -> None:
     async with site() as here, trio.open_nursery() as nursery:
         here.seal(1)
-        assert not here.poster.dear_byte_micros
+        assert not here.poster.byte_micros
         await here.client.call("anvil_setNextBlockBaseFeePerGas", [hex(10**12)])
         await here.client.call("anvil_mine", [])
         await here.poster.look_at_gas()
-        assert here.poster.dear_byte_micros
+        assert is_dear(here.poster.byte_micros)
         await here.client.call("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])
         await here.client.call("anvil_mine", [])
         nursery.start_soon(here.poster.run)
         with trio.fail_after(PATIENCE_SECONDS):
-            while here.poster.dear_byte_micros:
+            while is_dear(here.poster.byte_micros):
                 await trio.sleep(0.01)
         assert [line["event"] for line in quiet if str(line["event"]).startswith("l1.")] == ["l1.dear", "l1.cheap"]
         nursery.cancel_scope.cancel()

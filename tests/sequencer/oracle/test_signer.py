@@ -188,8 +188,8 @@ async def test_the_premium_is_read_from_the_public_book(world: OracleWorld, mock
 async def test_of_several_nodes_the_premium_nearest_to_nothing_is_signed(
     world: OracleWorld, mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody has signed an order: a node says that somebody bids twice the price, or sells at half of it."""
-    shown = {"http://high": 2.0, "http://low": 0.5, "http://near": 1.002}
+    """Nobody has signed an order: a node says that somebody bids far above the price, or sells far below it."""
+    shown = {"http://high": 1.04, "http://low": 0.96, "http://near": 1.002}
     true = NodeClient.book
 
     async def book(self: NodeClient, market: int, depth: int) -> Any:

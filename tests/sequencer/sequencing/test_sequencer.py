@@ -529,7 +529,7 @@ async def test_where_l1_is_dear_only_what_needs_no_paid_bytes_is_taken(tmp_path:
     await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
     await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, 500), key(1)))
     byte_micros = 8_448
-    venue.dear_byte_micros = lambda: byte_micros
+    venue.byte_micros = lambda: byte_micros
     paid = {"amount": DOLLAR, "recipient": owner(0)}
     growing = signed_order(order(clock.now, FIRST + 1, BUY, PRICE, slot=2), key(1))
     for operation in (
@@ -562,25 +562,28 @@ async def test_where_l1_is_dear_exits_are_paid_for_within_a_bound(tmp_path: Path
     await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
     await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
     await venue.submit(signed_order(order(clock.now, FIRST, BUY, PRICE, slot=2), key(0)))
-    # 236 bytes for a lot of sixty cents are 4.70 dollars, and at most one per cent of what they close.
-    venue.dear_byte_micros = lambda: 20_000
+    # An order is 113 bytes, 2.26 dollars: five of a lot, sixty cents, are an account's part of the day. What is on the
+    # other side is too small as well, and brings up its own bytes.
+    venue.byte_micros = lambda: 20_000
 
     def piece(slot: int, size: int = 1) -> bytes:
         given = order(clock.now, FIRST + 1, SELL, PRICE, size, slot=slot, reduce_only=1, time_in_force=IOC)
         return signed_order(given, key(1))
 
     outcomes = await venue.submit_all([piece(slot) for slot in range(10, 30)])
-    assert [isinstance(outcome, Processed) and outcome.filled == 1 for outcome in outcomes] == [True] * 16 + [False] * 4
-    assert len(records(venue)) == 6 + 16
+    assert [isinstance(outcome, Processed) and outcome.filled == 1 for outcome in outcomes] == [True] * 5 + [False] * 15
+    assert len(records(venue)) == 6 + 5
     with pytest.raises(NotTaken, match="BACKLOG"):
         await venue.submit(piece(30))
-    # What closes enough is worth its bytes however often.
-    assert (await venue.submit(piece(31, 984))).filled == 984
+    # What closes a position whole is worth a hundredth of it.
+    with pytest.raises(NotTaken, match="BACKLOG"):
+        await venue.submit(piece(30, 994))
+    assert (await venue.submit(piece(31, 995))).filled == 995
     nursery.cancel_scope.cancel()
 
 
 async def test_exits_are_paid_for_within_the_same_bound_after_a_restart(tmp_path: Path) -> None:
-    """Sixteen fills a day: ten before a kill, some sealed and some in the journal alone, leave six."""
+    """Five orders a day: three before a kill, some sealed and some in the journal alone, leave two."""
     store = genesis_store()
 
     def piece(clock: Clock, slot: int) -> bytes:
@@ -588,7 +591,7 @@ async def test_exits_are_paid_for_within_the_same_bound_after_a_restart(tmp_path
         return signed_order(given, key(1))
 
     taken: list[bool] = []
-    for place, (sealed, open_) in enumerate(((6, 4), (0, 10))):
+    for place, (sealed, open_) in enumerate(((2, 1), (0, 10))):
         venue, clock, _ = opened(tmp_path, store)
         async with trio.open_nursery() as nursery:
             await nursery.start(venue.run)
@@ -597,7 +600,7 @@ async def test_exits_are_paid_for_within_the_same_bound_after_a_restart(tmp_path
                 await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
                 await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
                 await venue.submit(signed_order(order(clock.now, FIRST, BUY, PRICE, slot=2), key(0)))
-            venue.dear_byte_micros = lambda: 20_000
+            venue.byte_micros = lambda: 20_000
             for count in (sealed, open_):
                 pieces = [piece(clock, 10 + len(taken) + slot) for slot in range(count)]
                 outcomes = await venue.submit_all(pieces)
@@ -606,7 +609,7 @@ async def test_exits_are_paid_for_within_the_same_bound_after_a_restart(tmp_path
                     await venue.submit(b"")
             nursery.cancel_scope.cancel()
         venue.journal.close()
-    assert taken == [True] * 16 + [False] * 4
+    assert taken == [True] * 5 + [False] * 8
 
 
 async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:

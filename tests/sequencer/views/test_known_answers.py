@@ -33,7 +33,7 @@ import pytest
 
 from prover.standing import met_by_order
 from prover.stf import codes, constants, containers, custody, encoding, margin, markets, rescue, trading
-from sequencer.oracle.premium import premium_ppb
+from sequencer.oracle.premium import Measured, PremiumRule, premium_ppb
 from sequencer.views.account import buying_power, liquidation_price
 from sequencer.views.margin_calls import next_level
 from tests.sequencer.node_world import BTC, DOLLAR, FIRST, PRICES, START, World, genesis
@@ -506,7 +506,7 @@ def paid(rate_ppb: int, size: float, price: int, hours: int = 1) -> int:
 def test_hyperliquid_funding_of_a_book_a_percent_above() -> None:
     """Published numbers, Hyperliquid funding: bid 10,100, spot 10,000: 0.95% for eight hours, an eighth each hour."""
     bids, asks = [(10_100 * TICK, 100 * LOT)], [(10_200 * TICK, 100 * LOT)]
-    premium = premium_ppb(bids, asks, 10_000 * TICK, 20_000 * DOLLAR, 2**31 - 1)
+    premium = premium_ppb(bids, asks, Measured(10_000 * TICK), PremiumRule(20_000 * DOLLAR, 2**31 - 1))
     assert premium == hourly("0.01")
     rate = markets.funding_rate(HYPERLIQUID_TERMS, premium)
     assert rate == hourly("0.0095") == 1_187_500

@@ -1,0 +1,61 @@
+"""What is taken by what its bytes on L1 cost: what pays for them, and what the operator bears of its account that day.
+
+What closes a position whole is worth a hundredth of it: else it would be liquidated, for more bytes. Whom an order
+meets is judged by the engine: a maker that is too small brings up its own bytes, and keeps no taker from anybody.
+"""
+
+from typing import Final
+
+from prover.signing.receipts import is_soft
+from prover.signing.signed import SignedOperation
+from prover.stf import constants, containers, encoding
+from sequencer.engine.engine import Engine
+from sequencer.engine.money.posting import COST_PPM, fees
+from sequencer.engine.placing import pays_its_bytes
+
+_FILL_BYTES: Final = constants.ORDER_LENGTH + constants.FILL_LENGTH
+
+
+def takes(engine: Engine, signed: SignedOperation, byte_micros: int, now_ms: int) -> bool:
+    """Whether an operation is taken where a byte on L1 costs so many micro-dollars."""
+    if byte_micros == 0 or is_soft(signed.operation):
+        return True
+    message = signed.message
+    if isinstance(message, containers.Order):
+        is_paid = order_pays(engine, message, byte_micros, now_ms)
+    else:
+        is_paid = len(signed.operation) * byte_micros <= engine.globals.posting_fee
+    return is_paid or engine.ledger.unpaid.bears(message.account, now_ms)
+
+
+def order_pays(engine: Engine, order: containers.Order, byte_micros: int, now_ms: int) -> bool:
+    """Whether an order pays for what it comes to now; one that rests or waits for its trigger costs nothing yet."""
+    if order.market >= engine.globals.market_count or order.trigger != constants.NO_TRIGGER:
+        # Of a market that is not there the law is asked; a stop when it is sent into the book.
+        return True
+    listed, chunk = engine.globals.markets[order.market], engine.view
+    held = encoding.unpack(engine.account(order.account).positions[order.market]).size
+    left = order.size
+    if order.reduce_only == 1:
+        left = min(left, abs(held)) if (held > 0) != (order.side == constants.BUY) else 0
+    whole = left
+    size = constants.ORDER_LENGTH
+    paid = engine.globals.posting_fee
+    for maker, lots in engine.books[order.market].facing(order):
+        if left <= 0:
+            break
+        met = min(left, lots)
+        if not pays_its_bytes(chunk, maker, engine.orders.signed(maker).remaining, byte_micros):
+            # Its own account brings its bytes up, or it leaves.
+            left -= met if engine.ledger.unpaid.bears(maker.account, now_ms) else 0
+            continue
+        left -= met
+        size += _FILL_BYTES
+        paid += fees(listed, met, maker.limit_price)
+    if left == whole:
+        return True
+    cost = size * byte_micros - paid
+    is_whole_exit = order.reduce_only == 1 and left == 0 and whole == abs(held)
+    return cost <= 0 or (
+        is_whole_exit and cost * constants.PPM <= whole * engine.globals.risk.price[order.market] * COST_PPM
+    )
