@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import Tab, tab
+from tests.browser.chromium import Tab, tab, until
 from tests.browser.conftest import USUAL
 from tests.browser.wallet import Wallet
 from tests.sequencer.node_process import Node, node_inside, some_l1
@@ -49,6 +49,20 @@ def test_a_burner_shows_its_key_by_itself_and_again_behind_a_cut(browser: Browse
         expect(pool(found.page)).to_contain_text("5,000.00")
         found.page.reload()
         expect(pool(found.page)).to_contain_text("5,000.00")
+        gone(found.page)
+
+
+def gone(page: Page) -> None:
+    """Goes out; the connection that was shown a key is told of nothing any more."""
+    feeds = "document.querySelector('script[type=module]').src.replace('app.js', 'feeds.js')"
+    connection = page.evaluate_handle(f"() => import({feeds})")
+    page.locator(".connect > button").click()
+    page.get_by_role("button", name="Disconnect").click()
+    expect(page.locator("main")).to_contain_text("Connect the wallet that owns account")
+    account = page.evaluate("JSON.parse(localStorage.getItem('catenary.account'))")
+    ask = "({ api }, account) => api.call('catenary_account', { account }).then(() => 'told', (error) => error.name)"
+    until(page, lambda: connection.evaluate("({ link }) => link.value") == "open")
+    assert connection.evaluate(ask, account) == "PRIVATE"
 
 
 def deposited(found: Tab, private: Node) -> tuple[Wallet, int]:
@@ -85,6 +99,9 @@ def test_a_wallet_is_asked_at_a_click_and_never_before(browser: Browser, private
         # Another connection has been shown nothing.
         found.page.reload()
         expect(main.get_by_role("button", name=SHOW)).to_be_visible()
+        main.get_by_role("button", name=SHOW).click()
+        expect(main).to_contain_text("May leave now")
+        gone(found.page)
 
 
 def test_an_agents_key_shows_without_the_wallet(browser: Browser, private: Node) -> None:
@@ -100,6 +117,10 @@ def test_an_agents_key_shows_without_the_wallet(browser: Browser, private: Node)
         found.page.reload()
         expect(main).to_contain_text("May leave now")
         assert wallet.count("eth_signTypedData_v4") == 2
+        # The agent's key stays for its owner's return, and is shown to nobody until then.
+        gone(found.page)
+        found.page.reload()
+        expect(main).to_contain_text("Connect the wallet that owns account")
 
 
 def test_a_stranger_is_told_why_and_offered_nothing(browser: Browser, private: Node) -> None:

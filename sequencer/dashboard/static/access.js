@@ -47,8 +47,11 @@ function inTurn(account, signer) {
 /** Keys that sign without a question: an agent's of this browser, and a burner. @param {number} account @returns {Promise<Signer[]>} */
 async function silent(account) {
   const { identity } = await venue();
-  const [agent, who] = [agentOf(account, identity.bridge), session.peek()];
-  const own = who !== null && who.signer.kind === "burner" && who.accounts.includes(account) ? [who.signer] : [];
+  const who = session.peek();
+  // Who has gone out shows nothing, whatever the browser keeps for his return.
+  if (who === null || !who.accounts.includes(account)) return [];
+  const agent = agentOf(account, identity.bridge);
+  const own = who.signer.kind === "burner" ? [who.signer] : [];
   return agent === null ? own : [signerOfAgent(agent), ...own];
 }
 
@@ -89,6 +92,11 @@ export async function showKey(account) {
   } finally {
     asking.value = null;
   }
+}
+
+/** Ends the connection that was shown a key: what is told on the next one is told to nobody. */
+export function hideKeys() {
+  if (shown.size > 0) api.anew();
 }
 
 api.onPrivate = shownBySelf;

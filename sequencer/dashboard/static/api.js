@@ -153,6 +153,11 @@ export class Api {
     }
   }
 
+  /** Ends the connection and begins another, which knows nothing of what was shown on this one. */
+  anew() {
+    if (this._socket !== null) this._lost(this._socket);
+  }
+
   /** @private */
   _open() {
     this._say("connecting");

@@ -4,6 +4,7 @@ import "./access.js";
 import { api, link } from "./feeds.js";
 import { html } from "./html.js";
 import { Explaining } from "./parts/explain.js";
+import { keepFocus } from "./parts/focus.js";
 import { Header } from "./parts/header.js";
 import { MarginCalls } from "./parts/margin_call.js";
 import { PoolStrip } from "./parts/pool_strip.js";
@@ -30,7 +31,10 @@ function App() {
 }
 
 const root = document.getElementById("page");
-if (root) render(html`<${App} />`, root);
+if (root) {
+  render(html`<${App} />`, root);
+  keepFocus(root);
+}
 api.start();
 link.subscribe((now) => {
   if (now === "open") comeBack().catch(() => {});

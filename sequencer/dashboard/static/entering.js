@@ -1,4 +1,5 @@
 /** Coming in and going out: with a wallet, with a devnet's burner, and again after a reload without a question. */
+import { hideKeys } from "./access.js";
 import { ApiError } from "./api.js";
 import { askThrough, venue } from "./chain.js";
 import { burner } from "./keys.js";
@@ -64,6 +65,7 @@ export function out() {
   askThrough(null);
   last.value = GONE;
   leave();
+  hideKeys();
 }
 
 /** As it was when this browser was last here. */

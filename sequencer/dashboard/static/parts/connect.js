@@ -23,28 +23,33 @@ function told(work, done, wrong) {
 
 export function Connect() {
   const [isOpen, setOpen] = useState(false);
+  const opener = useRef(/** @type {HTMLButtonElement | null} */ (null));
+  const close = (/** @type {boolean} */ isBack) => {
+    setOpen(false);
+    if (isBack) opener.current?.focus();
+  };
   const who = session.value;
   const name = who === null ? "Connect" : who.signer.kind === "burner" ? html`<span class="wide">${short(who.owner)} · </span>play money` : short(who.owner);
   return html`<div class="connect">
-    <button type="button" class=${who === null ? "main" : ""} aria-expanded=${isOpen} aria-haspopup="dialog" onClick=${() => setOpen(!isOpen)}>${name}</button>
-    ${isOpen && html`<${Sheet} close=${() => setOpen(false)} />`}
+    <button type="button" ref=${opener} class=${who === null ? "main" : ""} aria-expanded=${isOpen} aria-haspopup="dialog" onClick=${() => setOpen(!isOpen)}>${name}</button>
+    ${isOpen && html`<${Sheet} close=${close} />`}
   </div>`;
 }
 
-/** @param {{close: () => void}} props */
+/** @param {{close: (isBack: boolean) => void}} props isBack: the focus goes to what opened it */
 function Sheet({ close }) {
   const own = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     discover();
     own.current?.focus();
     const away = (/** @type {Event} */ event) => {
-      if (!own.current?.parentElement?.contains(/** @type {Node} */ (event.target))) close();
+      if (!own.current?.parentElement?.contains(/** @type {Node} */ (event.target))) close(false);
     };
     addEventListener("pointerdown", away);
     return () => removeEventListener("pointerdown", away);
   }, []);
   const onKey = (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Escape") close();
+    if (event.key === "Escape") close(true);
   };
   return html`<div class="sheet" ref=${own} tabindex="-1" role="dialog" aria-label="Who trades here" onKeyDown=${onKey}>
     ${session.value === null ? html`<${Choose} />` : html`<${Inside} />`}

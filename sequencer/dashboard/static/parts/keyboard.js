@@ -3,7 +3,8 @@ import { signal } from "@preact/signals";
 import { html } from "../html.js";
 import { decimal } from "../format.js";
 import { addressOf } from "../venue.js";
-import { clear, fill, isSheetOpen, seenMarket } from "./drafting.js";
+import { clear, fill, form, isSheetOpen, seenMarket } from "./drafting.js";
+import { around, isTyping } from "./focus.js";
 import { chosenTable, TABLES } from "./tables_chosen.js";
 
 const isShown = signal(false);
@@ -17,18 +18,16 @@ const KEYS = {
   m: { says: "order at the market", act: () => fill({ kind: "market" }) },
   o: { says: "oracle price into the form", act: oracle },
   g: { says: "to the pool", act: () => (location.hash = addressOf("pool")) },
-  "?": { says: "these keys", act: () => (isShown.value = !isShown.value) },
-  Escape: { says: "empty the form, close what is open", act: escape },
+  "?": { says: "these keys", act: () => (isShown.peek() ? hide() : show()) },
+  Escape: { says: "put a message away, close what is open, empty the form", act: escape },
 };
 
 /** @param {KeyboardEvent} event */
 export function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  const target = /** @type {HTMLElement} */ (event.target);
-  const isTyping = target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName);
-  if (isTyping) {
-    // The first Escape leaves the field; what was typed stays.
-    if (event.key === "Escape") target.blur();
+  if (isTyping(event.target)) {
+    // The first Escape leaves the field for what it stands in; what was typed stays.
+    if (event.key === "Escape") around(/** @type {HTMLElement} */ (event.target))?.focus({ preventScroll: true });
     return;
   }
   const table = TABLES[Number(event.key) - 1];
@@ -49,15 +48,38 @@ function oracle() {
 }
 
 function escape() {
-  if (isShown.peek()) isShown.value = false;
-  else if (isSheetOpen.peek()) isSheetOpen.value = false;
+  if (isShown.peek()) hide();
+  else if (isSheetOpen.peek()) closeSheet();
   else clear();
 }
 
+/** What had the focus when the keys were asked for. @type {Element | null} */
+let asked = null;
+
+function show() {
+  asked = document.activeElement;
+  isShown.value = true;
+  requestAnimationFrame(() => /** @type {HTMLElement | null} */ (document.querySelector(".keys"))?.focus());
+}
+
+function hide() {
+  isShown.value = false;
+  requestAnimationFrame(() => {
+    const back = asked instanceof HTMLElement && asked.isConnected && asked !== document.body ? asked : document.querySelector(".keys-button");
+    /** @type {HTMLElement | null} */ (back)?.focus();
+  });
+}
+
+/** Closes the form where it stands over the view, and goes back to what opened it. */
+export function closeSheet() {
+  isSheetOpen.value = false;
+  requestAnimationFrame(() => /** @type {HTMLElement | null} */ (document.querySelector(`.sheet-bar .${form.peek().side}`))?.focus());
+}
+
 export function Keys() {
-  if (!isShown.value) return html`<button type="button" class="plain keys-button" aria-label="Keys" title="Keys: ?" onClick=${() => (isShown.value = true)}>?</button>`;
-  return html`<div class="keys" role="dialog" aria-label="Keys">
-    <button type="button" class="plain" aria-label="Close" onClick=${() => (isShown.value = false)}>×</button>
+  if (!isShown.value) return html`<button type="button" class="plain keys-button" aria-label="Keys" title="Keys: ?" onClick=${show}>?</button>`;
+  return html`<div class="keys" role="dialog" aria-label="Keys" tabindex="-1">
+    <button type="button" class="plain" aria-label="Close" onClick=${hide}>×</button>
     <dl>
       ${Object.entries(KEYS).map(([key, { says }]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${says}</dd></div>`)}
       <div><dt><kbd>1</kbd> to <kbd>${TABLES.length}</kbd></dt><dd>tables below</dd></div>

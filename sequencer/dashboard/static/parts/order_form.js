@@ -21,7 +21,7 @@ export function OrderForm() {
   const [market, now] = [seenMarket.value, form.value];
   if (market === undefined) return html`<p class="soft">Waiting for the node.</p>`;
   const problems = read.value?.problems ?? {};
-  return html`<form class="order-form" aria-label="Order" autocomplete="off" onSubmit=${submitted}>
+  return html`<form class="order-form" aria-label="Order" tabindex="-1" autocomplete="off" onSubmit=${submitted}>
     ${now.replaces && html`<p class="note" role="status">Changes the order in slot ${now.replaces.slot}. <button type="button" class="plain" onClick=${clear}>Leave it as it is</button></p>`}
     <${Sides} />
     <${Choice} label="Type" id="order-kind" value=${now.kind} options=${KINDS} choose=${(/** @type {any} */ kind) => choose({ kind })} title=${KINDS.find((one) => one.key === now.kind)?.says} />
@@ -158,21 +158,34 @@ function Button() {
 /** @param {SubmitEvent} event */
 async function submitted(event) {
   event.preventDefault();
+  const button = event.submitter;
   const market = seenMarket.peek();
   const of = account.peek();
   if (market === undefined || of === null || isSending.peek()) return;
   const { legs } = drafted(form.peek(), facts(market, of));
   if (legs.length === 0) return;
   isSending.value = true;
+  let isSheet = false;
   try {
     told(legs, await sendAll(legs), market);
     clear();
+    isSheet = isSheetOpen.peek();
     isSheetOpen.value = false;
   } catch (error) {
     say("wrong", "Not taken", error instanceof Error ? error.message : String(error));
   } finally {
     isSending.value = false;
+    if (isSheet || document.activeElement === document.body || document.activeElement === button) goOn();
   }
+}
+
+/** Where the next order begins: who has sent one stays at the form, or at what opens it. */
+function goOn() {
+  requestAnimationFrame(() => {
+    const isSheet = getComputedStyle(document.querySelector(".sheet-bar") ?? document.body).display !== "none";
+    const next = isSheet && !isSheetOpen.peek() ? document.querySelector(`.sheet-bar .${form.peek().side}`) : document.getElementById("order-size");
+    if (next instanceof HTMLElement) next.focus({ preventScroll: true });
+  });
 }
 
 /**

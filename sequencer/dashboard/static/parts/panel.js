@@ -4,7 +4,7 @@ import { html } from "../html.js";
 /** @param {{title: string, area?: string, actions?: any, children?: any, class?: string}} props */
 export function Panel({ title, area, actions, children, ...rest }) {
   const id = `panel-${title.toLowerCase().replaceAll(/\W+/g, "-")}`;
-  return html`<section class="panel ${area ? `area-${area}` : ""} ${rest.class ?? ""}" aria-labelledby=${id}>
+  return html`<section class="panel ${area ? `area-${area}` : ""} ${rest.class ?? ""}" aria-labelledby=${id} tabindex="-1">
     <header class="panel-head"><h2 id=${id}>${title}</h2><div class="panel-actions">${actions}</div></header>
     <div class="panel-body">${children}</div>
   </section>`;

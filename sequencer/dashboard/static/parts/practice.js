@@ -19,7 +19,14 @@ export function Practice() {
     return html`<${Panel} title="Practice"><p>Money is real here. <code>catenary practice</code> plays six steps with play money, on a devnet of its own; <code>make run</code> brings one up, with this page.</p><//>`;
   }
   const at = progress();
+  const end = useRef(/** @type {HTMLElement | null} */ (null));
   const isOver = at.step === STEPS.length;
+  const was = useRef(isOver);
+  useEffect(() => {
+    // Whose button was the last one reads on here.
+    if (isOver && !was.current) end.current?.focus({ preventScroll: true });
+    was.current = isOver;
+  }, [isOver]);
   return html`<${Panel}
     title="Practice with play money"
     actions=${at.step > 0 && html`<button type="button" class="plain" disabled=${doing.value !== ""} onClick=${again}>Begin again</button>`}
@@ -31,7 +38,7 @@ export function Practice() {
       <${Beside} of=${at.account} step=${at.step} isDone=${at.isDone} />
     </div>
     ${isOver &&
-    html`<p class="practice-end" role="status">That was all of it: deposit, pool, call, liquidation, exit. <a href=${addressOf("trade", LONG)}>Trade</a>, or look at <a href=${addressOf("pool")}>a pool</a> with the shock slider.</p>`}
+    html`<p class="practice-end" role="status" tabindex="-1" ref=${end}>That was all of it: deposit, pool, call, liquidation, exit. <a href=${addressOf("trade", LONG)}>Trade</a>, or look at <a href=${addressOf("pool")}>a pool</a> with the shock slider.</p>`}
   <//>`;
 }
 

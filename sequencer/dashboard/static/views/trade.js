@@ -3,7 +3,7 @@ import { useEffect } from "preact/hooks";
 import { html } from "../html.js";
 import { useFeed } from "../feeds.js";
 import { remembered } from "../memory.js";
-import { Keys, onKey } from "../parts/keyboard.js";
+import { closeSheet, Keys, onKey } from "../parts/keyboard.js";
 import { Leverage } from "../parts/leverage.js";
 import { MarketBar } from "../parts/market_bar.js";
 import { fill, isSheetOpen } from "../parts/drafting.js";
@@ -36,7 +36,7 @@ export function Trade() {
       <${Tabs} label="Book or trades" tabs=${tabs} chosen=${beside.value} choose=${(/** @type {string} */ key) => (beside.value = key)} />
       ${beside.value === "trades" ? html`<${Trades} market=${found} />` : html`<${Depth} market=${found} />`}
     <//>
-    <${Panel} title="Order" area="form" actions=${html`<${Leverage} /><button type="button" class="plain sheet-close" onClick=${() => (isSheetOpen.value = false)}>Close</button>`}><${OrderForm} /><//>
+    <${Panel} title="Order" area="form" actions=${html`<${Leverage} /><button type="button" class="plain sheet-close" onClick=${closeSheet}>Close</button>`}><${OrderForm} /><//>
     <${Tables} />
     <div class="sheet-bar">
       ${["buy", "sell"].map((side) => html`<button type="button" key=${side} class=${side} onClick=${() => openSheet(/** @type {any} */ (side))}>${side === "buy" ? "Buy" : "Sell"} ${found.name}</button>`)}
