@@ -55,6 +55,8 @@ class Committing:
         self.ledger = ledger
         self.queue = queue
         self.now = 0
+        # Of each market, as its orders were last looked at.
+        self._statuses = self._statuses_now()
 
     # Orders.
 
@@ -215,9 +217,19 @@ class Committing:
             if (every or order.slot == request.slot) and order.sequence <= request.sequence
         ]
 
-    def drop_refused_by_market(self, market: int) -> list[AnyEffect]:
-        """Takes out what a market that only lets positions shrink, or is settled, fills no more."""
-        status = self.chunk.globals.markets[market].status
+    def _statuses_now(self) -> list[int]:
+        return [listed.status for listed in self.chunk.globals.markets]
+
+    def drop_refused_by_markets(self) -> list[AnyEffect]:
+        """Takes out what markets fill no more whose status has changed, by an entry or by a tick that sets one aside.
+
+        Left in the book, what may grow would stand before whoever wants to leave: the law refuses it, and not him.
+        """
+        was, self._statuses = self._statuses, self._statuses_now()
+        changed = [market for market, status in enumerate(self._statuses) if status != was[market]]
+        return [effect for market in changed for effect in self._drop_refused_by(market, self._statuses[market])]
+
+    def _drop_refused_by(self, market: int, status: int) -> list[AnyEffect]:
         if status == constants.MARKET_OPEN:
             return []
         return [

@@ -392,8 +392,7 @@ class Engine:
         if tag == constants.FORCED_TICK:
             return self._ticked(operation[constants.ENTRY_HEAD_LENGTH - 1 :])
         if tag == constants.SET_MARKET:
-            market = tail >> 248
-            return [MarketChanged(market=market), *self._committing.drop_refused_by_market(market)]
+            return [MarketChanged(market=tail >> 248), *self._committing.drop_refused_by_markets()]
         if case is not None:
             applied.account = case.account
             record = case.record(None)
@@ -429,9 +428,7 @@ class Engine:
         effects: list[AnyEffect] = [Ticked(time_ms=globals.tick_time, markets=globals.market_count, prices=prices)]
         self._ledger.tick_signers = signers_of(tick)
         effects += self._expire()
-        for market in range(globals.market_count):
-            if globals.markets[market].status == constants.MARKET_SETTLED:
-                effects += self._committing.drop_refused_by_market(market)
+        effects += self._committing.drop_refused_by_markets()
         liquidator = Liquidator(self._committing)
         # In a chunk that serves the queue alone nothing is filled or liquidated at all.
         if not self.view.queue_only:

@@ -6,6 +6,10 @@ from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants, containers, rescue
+from sequencer.engine.committing import Committing
+from sequencer.engine.effects import Left, Reason
+from sequencer.engine.engine import Engine
+from sequencer.sequencing.staged_store import BufferedStore
 from tests.attacks.law_variants import python_chunk, rule_off
 from tests.attacks.stage import (
     ATTACKER,
@@ -27,6 +31,8 @@ from tests.attacks.stage import (
     value,
 )
 from tests.attacks.stage import rescue as rescued
+from tests.sequencer.engine.test_liquidator import seconds
+from tests.sequencer.node_world import DOMAIN, FIRST, PRICES, World
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
 
@@ -182,3 +188,57 @@ def test_a_price_that_comes_back_is_judged_beside_the_one_that_stood() -> None:
     assert (state.globals.risk.price[0], state.globals.markets[0].previous_price) == (HIGH, BTC)
     assert venue.run(state, rescued(constants.TAKE_OVER), timestamp=now).codes == (c.HEALTHY,)
     assert now == NOW + 4 * STEP
+
+
+class TestOrdersFromBefore:
+    """Bids that may grow rest when the market is set aside: it only reduces from then on, and the law fills none."""
+
+    PRICE = PRICES[0]
+
+    def back(self) -> World:
+        """A market with a price again, and account 1 in it."""
+        world = World(5)
+        assert world.order(0, constants.SELL, self.PRICE, 2_000).status == "resting"
+        assert world.order(1, constants.BUY, self.PRICE, 1_000).status == "filled"
+        assert world.order(4, constants.BUY, self.PRICE, 1_000).status == "filled"
+        long = {"slot": 3, "expires_at": world.now + 86_000_000}
+        assert world.order(2, constants.BUY, self.PRICE, 5_000, **long).status == "resting"
+        assert world.order(0, constants.BUY, self.PRICE - 5, 1_000, reduce_only=1, **long).status == "resting"
+        stop = {"trigger": constants.TRIGGER_AT_OR_ABOVE, "trigger_price": self.PRICE + 1_000, "slot": 5}
+        assert world.order(3, constants.BUY, self.PRICE + 2_000, 1_000, **stop).status == "armed"
+        for price, count in ((self.PRICE, 3), (0, 2), (self.PRICE, 3)):
+            seconds(world, (price, *PRICES[1:]), count)
+        assert world.engine.globals.markets[0].status == constants.MARKET_REDUCE_ONLY
+        return world
+
+    def leaves(self, world: World) -> int:
+        """Lots of a stranger's position that he is rid of."""
+        ioc = constants.IMMEDIATE_OR_CANCEL
+        return world.order(1, constants.SELL, self.PRICE - 9, 1_000, reduce_only=1, slot=9, time_in_force=ioc).filled
+
+    def test_off_they_keep_everybody_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Committing, "drop_refused_by_markets", lambda self: [])
+        world = self.back()
+        assert (self.leaves(world), world.position(1)) == (0, 1_000)
+
+    def test_on_they_have_left_and_what_reduces_is_met(self) -> None:
+        world = self.back()
+        assert (world.resting(), world.waiting()) == ([(0, 3, 1_000)], [])
+        assert (self.leaves(world), world.position(1)) == (1_000, 0)
+        world.check()
+
+    def test_what_has_left_is_told_and_once(self) -> None:
+        world = World(2)
+        assert world.order(0, constants.BUY, self.PRICE - 5, 1_000).status == "resting"
+        seconds(world, PRICES, 2)
+        outcomes = []
+        for price in (0, 0, self.PRICE):
+            world.seal()
+            outcomes.append(world.tick((price, *PRICES[1:])))
+        left = [[(one.account, one.reason) for one in each.effects if isinstance(one, Left)] for each in outcomes]
+        assert left == [[(FIRST, Reason.MARKET)], [], []]
+
+    def test_a_restart_drops_what_the_next_tick_does(self) -> None:
+        world = self.back()
+        again = Engine(BufferedStore(world.store), DOMAIN)
+        assert [(order.account, order.slot) for order in again.orders.of_market(0)] == [(FIRST, 3)]
