@@ -3,6 +3,7 @@
 It acts on nothing but a verdict of fraud that all agree on (`proof`). Whatever is unknown is an alarm for a human.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Final
@@ -42,6 +43,8 @@ _BEGIN: Final = "begin"
 _POLL_SECONDS: Final = 300.0
 # So long reading up to the end of the chain may take before a human is told, where no window is known.
 _BEHIND_SECONDS: Final = 86_400.0
+# So long one node is asked where the bridge began.
+_BEGAN_SECONDS: Final = 60.0
 # So often every node is asked once more for what does not fit, from the newest block on at which all agreed, so often
 # from the oldest that is remembered, and only then everything is read anew: with pauses up to two minutes.
 _TIMES_FROM_AGREED: Final = 4
@@ -99,6 +102,7 @@ class Challenger:
         self._has_changed = False
         self._pace = Pace(0.0)
         self._from_block = replay.cursor.from_block
+        self._said_began: dict[L1Client, int] = {}
         self._follower = self._follow()
 
     async def run(self, once: bool = False) -> None:
@@ -133,7 +137,7 @@ class Challenger:
                     )
                 else:
                     # Or before all blocks that are remembered: nothing is known yet that could be forgotten.
-                    self._replay.wipe(await self._began())
+                    self._replay.wipe(next(iter(await self._began()), self._from_block))
                 self._follower = self._follow()
             if not busy:
                 if once and await self._at_head():
@@ -149,17 +153,25 @@ class Challenger:
         self._follower = self._follow()
         return self._nodes.doubt(detail)
 
-    async def _began(self) -> int:
-        """Where the bridge began, as the node says that is followed now; as it was given where it does not say."""
-        try:
-            return await deployment.first_block(self._nodes.followed, self._replay.bridge.address)
-        except L1Error:
-            return self._from_block
+    async def _began(self) -> list[int]:
+        """Where the bridge began, as each node says that does, the latest block first; each is asked until it has said.
 
-    async def _begins_anew(self) -> bool:
-        """Where the bridge began was one node's word, too: reads from there on where that is earlier."""
-        began = await self._began()
-        if began >= self._replay.cursor.from_block:
+        A false late one is behind the Genesis, which is found out; a false early one is days of reading.
+        """
+        for client in self._nodes.every:
+            if client not in self._said_began:
+                with trio.move_on_after(_BEGAN_SECONDS), contextlib.suppress(L1Error):
+                    self._said_began[client] = await deployment.first_block(client, self._replay.bridge.address)
+        return sorted(self._said_began.values(), reverse=True)
+
+    async def _begins_anew(self, detail: str) -> bool:
+        """Where the bridge began was one node's word, too: reads from the latest block on that is said and is earlier.
+
+        The node that is followed is doubted: it hides the Genesis, or has said a wrong block.
+        """
+        self._nodes.doubt(detail)
+        began = next((at for at in await self._began() if at < self._replay.cursor.from_block), None)
+        if began is None:
             return False
         self._replay.wipe(began)
         self._follower = self._follow()
@@ -198,9 +210,9 @@ class Challenger:
         if (once and round_ > rounds) or not (once or self._pauses.is_due(_ASK_AGAIN)):
             return False
         self._pauses.postpone(_ASK_AGAIN)
-        if not self._replay.started and await self._begins_anew():
-            return True
         reason, agreed = self._replay.cursor.incomplete, self._nodes.agreed
+        if not self._replay.started and await self._begins_anew(reason):
+            return True
         back_to = agreed if agreed is not None and round_ < _TIMES_FROM_AGREED else 0
         is_whole = round_ < rounds and await trio.to_thread.run_sync(self._replay.rewind, back_to)
         if not is_whole:
@@ -306,7 +318,7 @@ class Challenger:
             self._report.alarm("NO_BRIDGE", detail, once_for=b"")
             if self._pauses.is_due(_BEGIN):
                 self._pauses.postpone(_BEGIN)
-                if await self._begins_anew():
+                if await self._begins_anew(detail):
                     return True
             # A node that hides the bridge from the beginning is one that fails: another may have it.
             return self._nodes.doubt(detail)

@@ -1,12 +1,12 @@
 """The prover's two commands, `challenger` and `verify`: their options, and what is opened for them."""
 
-import math
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -14,7 +14,6 @@ import msgspec
 from prover.cli.options import AddressType, config_option, gathered, key_options, output_options
 from prover.cli.running import (
     EXIT_DATADIR,
-    EXIT_L1,
     EXIT_USAGE,
     CommandFailed,
     StandardOutput,
@@ -36,12 +35,6 @@ if TYPE_CHECKING:
     from prover.contracts.deployment import Deployment
     from prover.history.history import ChainReplay
     from prover.history.records import Notice
-
-
-_Answer = TypeVar("_Answer")
-_LONGEST_PAUSE_SECONDS: Final = 30.0
-# So long one of two L1 nodes is waited for at the start.
-_START_SECONDS: Final = 30.0
 
 
 class ChallengerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +101,7 @@ def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--second-l1-rpc-url",
     help="A second L1 node: logs that one leaves out are read from the other, and both have to agree before a proof or "
-    "a rescue is sent, for ten minutes and an eighth of the window at most.",
+    "a rescue is sent, for ten minutes and an eighth of the window at most. Needs --chain-id.",
 )
 @click.option("--datadir", type=click.Path(path_type=Path), required=True, help="Where the replayed state is kept.")
 @key_options
@@ -197,6 +190,9 @@ def challenger(options: ChallengerOptions) -> None:
         raise CommandFailed("--canary is answered while the challenger runs: not with --watch or --once.", EXIT_USAGE)
     if options.monitor_port is not None and options.once:
         raise CommandFailed("--monitor-port tells while the challenger runs: not with --once.", EXIT_USAGE)
+    if options.second_l1_rpc_url is not None and options.chain_id is None:
+        text = "--second-l1-rpc-url goes with --chain-id: of two L1 nodes that differ neither may choose the chain."
+        raise CommandFailed(text, EXIT_USAGE)
     configure_logging(options.log_level, options.json)
     output = StandardOutput(options.json)
     held = False
@@ -239,24 +235,6 @@ async def _unasked(client: "L1Client") -> "AsyncIterator[L1Client]":
             await client.close()
 
 
-async def _awaited(question: Callable[[], Awaitable[_Answer]], pause: float, once: bool) -> _Answer:
-    """What L1 answers, waited for as long as it is away: whoever guards is needed once it is back. Not with --once."""
-    import structlog
-    import trio
-
-    from l1_bridge.client.errors import L1Unavailable
-
-    while True:
-        try:
-            return await question()
-        except L1Unavailable as error:
-            if once:
-                raise
-            structlog.get_logger().warning("l1_away", error=str(error), again_in_seconds=pause)
-        await trio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
 @asynccontextmanager
 async def _challenger(
     options: ChallengerOptions, output: Output
@@ -266,6 +244,7 @@ async def _challenger(
     from prover.challenger.challenger import Challenger, Settings
     from prover.challenger.guard import report_source
     from prover.challenger.verdicts import MOST, Verdicts
+    from prover.cli import beginning
     from prover.cli.keys import load_signer
     from prover.contracts import deployment
 
@@ -278,8 +257,8 @@ async def _challenger(
     async with AsyncExitStack() as stack:
         urls = (options.l1_rpc_url, *filter(None, [options.second_l1_rpc_url]))
         given = [await stack.enter_async_context(_unasked(L1Client(url, l1_options))) for url in urls]
-        client, *others = await _awaited(lambda: _answering_first(given), options.poll_interval, options.once)
-        chain = await client.chain_id()
+        given, found = await beginning.begin(given, bridge, options.poll_interval, options.once)
+        client, chain = given[0], found.chain_id
         if options.canary and chain not in deployment.DEVNET_CHAINS:
             text = (
                 f"Chain {chain} is not a devnet: --canary posts invalid batches and burns bonds, and is refused there."
@@ -288,16 +267,16 @@ async def _challenger(
         signer = None
         if not options.watch:
             signer = load_signer(chain, options.keystore, options.password_file, options.development_key)
-        found = await _awaited(lambda: deployment.read(client, bridge), options.poll_interval, options.once)
-        for other in others:
-            await _check_second(other, chain, bridge)
-        async with _opened(client, found, replay_directory(options.datadir), options.from_block) as replay:
+        first_block = partial(
+            beginning.awaited, partial(beginning.first_block, given, bridge), options.poll_interval, options.once
+        )
+        async with _opened(found, replay_directory(options.datadir), options.from_block, first_block) as replay:
             verdicts = Verdicts(chain, bridge, lambda: time.time_ns() // 10**6)
             tip = replay.cursor.tip
             verdicts.began(replay.records.judgement(one) for one in range(max(1, tip - MOST + 1), tip + 1))
             settings = Settings(
                 signer=signer,
-                second_client=others[0] if others else None,
+                second_client=given[1] if len(given) > 1 else None,
                 collect=options.collect,
                 poll_seconds=options.poll_interval,
                 guard=guard_policy(options) if options.guard else None,
@@ -383,6 +362,7 @@ def verify(options: VerifyOptions) -> None:
 async def _compare(options: VerifyOptions, output: Output, directory: Path) -> bool:
     from l1_bridge.client.client import L1Client
     from l1_bridge.client.options import L1Options
+    from prover.cli import beginning
     from prover.contracts import deployment
     from prover.history import verify as verification
 
@@ -390,7 +370,8 @@ async def _compare(options: VerifyOptions, output: Output, directory: Path) -> b
     until = "latest" if options.block is None else options.block
     async with until_signal(), L1Client(options.l1_rpc_url, L1Options(chain_id=options.chain_id)) as client:
         found = await deployment.read(client, options.rollup_address)
-        async with _opened(client, found, directory, options.from_block) as replay:
+        first_block = partial(beginning.first_block, [client], found.bridge)
+        async with _opened(found, directory, options.from_block, first_block) as replay:
             report = await verification.verify(client, replay, found.token, until=until, tell=_teller(output))
         held = report.held
         title = "L1 and replay agree, and the money adds up" if held else "L1 and replay do NOT agree"
@@ -423,7 +404,7 @@ def _teller(output: Output) -> "Callable[[Notice], None]":
 
 @asynccontextmanager
 async def _opened(
-    client: "L1Client", found: "Deployment", directory: Path, from_block: int | None
+    found: "Deployment", directory: Path, from_block: int | None, first_block: Callable[[], Awaitable[int]]
 ) -> "AsyncIterator[ChainReplay]":
     from l1_bridge.codec.batch import BridgeId
     from prover.history.history import ChainReplay
@@ -433,56 +414,7 @@ async def _opened(
     try:
         bridge = BridgeId(found.chain_id, found.bridge)
         if from_block is None and next(store.iterate(b""), None) is None:
-            from_block = await _deployment_block(client, found.bridge)
+            from_block = await first_block()
         yield ChainReplay(store, bridge, from_block=from_block or 0)
     finally:
         store.close()
-
-
-async def _deployment_block(client: "L1Client", bridge: bytes) -> int:
-    from l1_bridge.client.errors import L1Rejected
-    from prover.contracts import deployment
-
-    try:
-        return await deployment.first_block(client, bridge)
-    except L1Rejected as error:
-        text = (
-            f"The L1 node keeps no old state ({error.reason}): say --from-block, the block of the bridge's deployment."
-        )
-        raise CommandFailed(text, EXIT_L1) from None
-
-
-async def _answering_first(given: "Sequence[L1Client]") -> "list[L1Client]":
-    """The nodes that are given, one that answers first; L1Unavailable where none does."""
-    import trio
-
-    from l1_bridge.client.errors import L1Unavailable
-
-    failure = L1Unavailable("no L1 node answers")
-    for at, client in enumerate(given):
-        # The last one may take its time.
-        with trio.move_on_after(_START_SECONDS if at + 1 < len(given) else math.inf):
-            try:
-                await client.chain_id()
-                return [client, *given[:at], *given[at + 1 :]]
-            except L1Unavailable as error:
-                failure = error
-    raise failure
-
-
-async def _check_second(client: "L1Client", chain: int, bridge: bytes) -> None:
-    """Refuses a second node of another chain or bridge; one that does not answer now is no reason not to begin."""
-    import structlog
-    import trio
-
-    from l1_bridge.client.errors import L1Unavailable, L1WrongChain
-    from prover.contracts import deployment
-
-    try:
-        with trio.fail_after(_START_SECONDS):
-            theirs = await client.chain_id()
-            if theirs != chain:
-                raise L1WrongChain(chain, theirs)
-            await deployment.read(client, bridge)
-    except (L1Unavailable, trio.TooSlowError) as error:
-        structlog.get_logger().warning("second_l1_away", place=client.place, error=str(error) or "no answer")

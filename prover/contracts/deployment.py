@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Reverted
+from l1_bridge.client.errors import L1Reverted, L1Unavailable
 from l1_bridge.client.keys import Signer
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifact, load_artifact
@@ -132,6 +132,14 @@ async def deploy_bridge(
 
 async def read(client: L1Client, bridge: bytes) -> Deployment:
     """The rollup behind a bridge address; WrongContracts unless every contract is the shipped code."""
+    try:
+        return await _read(client, bridge)
+    except ArtifactError as error:
+        # The shipped code answers nothing else: it is the node's own word.
+        raise L1Unavailable(f"the L1 node does not say what the bridge was made with: {error}") from None
+
+
+async def _read(client: L1Client, bridge: bytes) -> Deployment:
     await _require_shipped(client, bridge_artifact(), bridge)
     referee_address = await _address(client, bridge_artifact(), bridge, "REFEREE")
     token = await _address(client, bridge_artifact(), bridge, "TOKEN")

@@ -832,3 +832,22 @@ async def test_where_the_bridge_began_is_not_one_nodes_word_for_ever(
     await played(guard, Tampering(honest), Tampering(honest) if has_second else None, 0.5, "rolled_back")
     assert ChainReplay(guard.store, world.bridge).cursor.from_block == began
     assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize("is_followed", [True, False])
+async def test_a_node_that_says_a_late_block_hides_no_genesis_that_it_shows(
+    guard: Guard, world: World, client: L1Client, is_followed: bool
+) -> None:
+    # One block after the Genesis, with logs in it: what is read from there on can never fit.
+    late = await deployment.first_block(client, world.bridge.address) + 1
+
+    def denies(method: str, params: list[Any], result: Any) -> Any:
+        is_old = method == "eth_getCode" and params[1] != "latest" and int(params[1], 16) < late
+        return "0x" if is_old else result
+
+    ChainReplay(guard.store, world.bridge, from_block=late)
+    nodes = [Tampering(denies), Tampering(honest)]
+    await played(guard, *(nodes if is_followed else nodes[::-1]), 0.5, "rolled_back")
+    assert ChainReplay(guard.store, world.bridge).cursor.from_block == late - 1
+    assert (await world.head()).number == 1

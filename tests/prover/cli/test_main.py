@@ -1,40 +1,29 @@
 """The command: what it says when it cannot run, and that it loads only what is asked for."""
 
-import itertools
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-import structlog
 import trio
-import trio.testing
-from click.testing import CliRunner, Result
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Unavailable, L1WrongChain
 from l1_bridge.codec.calls import encode_creation
-from prover.cli import commands as prover_commands
 from prover.cli import main as commands
 from prover.cli import running
-from prover.cli.main import SHORT_HELP, cli
+from prover.cli.main import SHORT_HELP
 from prover.state.leveldb import LevelDbStore
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.patience import PATIENCE_SECONDS
+from tests.prover.cli.conftest import Ended, run
 from tests.prover.world import World
 
 ROOT = Path(__file__).parents[3]
 BRIDGE = "0x" + "11" * 20
-Ended = Callable[..., Awaitable[tuple[int, list[dict[str, object]], str]]]
 DOWN = "http://127.0.0.1:1"
-
-
-def run(*arguments: str, environment: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(cli, arguments, env=environment)
 
 
 def command(url: str, bridge: str, datadir: Path, *options: str) -> list[str]:
@@ -54,23 +43,6 @@ async def ended(*arguments: str) -> tuple[int, list[dict[str, object]], str]:
         check=False,
     )
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
-
-
-@pytest.fixture
-def quietly(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ended]:
-    """The same in this process, which has everything imported: in a thread, where no signal is heard."""
-
-    async def deaf(scope: trio.CancelScope, *, task_status: "trio.TaskStatus[None]") -> None:
-        task_status.started()
-
-    async def ran(*arguments: str) -> tuple[int, list[dict[str, object]], str]:
-        done = await trio.to_thread.run_sync(lambda: run(*arguments))
-        assert isinstance(done.exception, SystemExit | None), done.exception
-        return done.exit_code, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
-
-    monkeypatch.setattr(running, "_watch_signals", deaf)
-    yield ran
-    structlog.reset_defaults()
 
 
 def test_wei_and_bytes_in_json_are_strings() -> None:
@@ -220,59 +192,3 @@ async def test_a_signal_stops_it_cleanly_with_a_summary(
         await process.stdout.aclose()
         assert json.loads(said.splitlines()[-1])["event"] == "summary"
         assert await process.wait() in (0, 1)
-
-
-@pytest.mark.trio
-@pytest.mark.parametrize("once", [False, True])
-async def test_a_challenger_waits_for_an_l1_that_is_away_and_once_does_not(
-    autojump_clock: trio.testing.MockClock, once: bool
-) -> None:
-    asked: list[float] = []
-
-    async def chain_id() -> int:
-        asked.append(trio.current_time())
-        if len(asked) < 8:
-            raise L1Unavailable("nobody listens")
-        return 7
-
-    with structlog.testing.capture_logs() as lines:
-        if once:
-            with pytest.raises(L1Unavailable):
-                await prover_commands._awaited(chain_id, 1.0, once)
-        else:
-            assert await prover_commands._awaited(chain_id, 1.0, once) == 7
-    assert len(lines) == (0 if once else 7)
-    assert once or max(later - at for at, later in itertools.pairwise(asked)) == 30
-
-
-class Node(L1Client):
-    """Is of a chain, or does not answer, or never does."""
-
-    def __init__(self, chain: int | None, hangs: bool = False) -> None:
-        super().__init__("http://l1")
-        self._chain, self._hangs = chain, hangs
-
-    async def chain_id(self, again: bool = False) -> int:
-        if self._hangs:
-            await trio.sleep_forever()
-        if self._chain is None:
-            raise L1Unavailable("down")
-        return self._chain
-
-
-@pytest.mark.trio
-@pytest.mark.parametrize("failing", [Node(None), Node(7, hangs=True)], ids=["dead", "hanging"])
-async def test_a_challenger_begins_with_the_l1_node_that_answers(
-    autojump_clock: trio.testing.MockClock, failing: Node
-) -> None:
-    sound = Node(7)
-    assert await prover_commands._answering_first([sound, failing]) == [sound, failing]
-    assert await prover_commands._answering_first([failing, sound]) == [sound, failing]
-    with pytest.raises(L1Unavailable, match="down"):
-        await prover_commands._answering_first([failing, Node(None)])
-    # One that does not answer now is checked by what it tells later; one of another chain is refused.
-    with structlog.testing.capture_logs() as lines:
-        await prover_commands._check_second(failing, 7, bytes(20))
-    assert [line["event"] for line in lines] == ["second_l1_away"]
-    with pytest.raises(L1WrongChain):
-        await prover_commands._check_second(Node(8), 7, bytes(20))
