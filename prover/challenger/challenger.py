@@ -30,8 +30,9 @@ from prover.challenger.report import Report, Summary
 from prover.challenger.verdicts import Verdicts
 from prover.contracts import deployment
 from prover.contracts.referee import LocalReferee
-from prover.history.history import ChainReplay
+from prover.history.history import ChainReplay, check_state
 from prover.history.records import MEMORY_BLOCKS, Reorganised, Reward
+from prover.state.state import StateError
 from prover.state.store import StoreUnavailable
 from prover.telling import Output
 
@@ -109,6 +110,11 @@ class Challenger:
         """Follow and answer, for ever; with `once`, up to the head and until nothing is left to do there."""
         unreachable = False
         self._pace.reached(trio.current_time())
+        if self._replay.started:
+            try:
+                await trio.to_thread.run_sync(check_state, self._replay)
+            except StateError as error:
+                self._begin_damaged(error)
         while True:
             try:
                 busy = await self._step(once)
@@ -116,6 +122,9 @@ class Challenger:
                 self._report.looked(self._replay.cursor.tip, self._replay.cursor.valid)
             except (StoreUnavailable, MemoryError):
                 raise
+            except StateError as error:
+                self._begin_damaged(error)
+                busy = False
             except L1Error as error:
                 self._nodes.doubt(str(error))
                 if once:
@@ -144,6 +153,12 @@ class Challenger:
                     return
                 await trio.sleep(self._settings.poll_seconds)
 
+    def _begin_damaged(self, error: StateError) -> None:
+        """A store that was damaged is rebuilt from L1: by what is left of it nothing is judged."""
+        self._report.alarm("STORE_DAMAGED", f"{error}; it is rebuilt from L1")
+        self._replay.wipe()
+        self._follower = self._follow()
+
     def _survive(self, error: Exception) -> bool:
         """Whatever a node has told that breaks this program is told, and is a reason to follow another one; False."""
         detail = f"{type(error).__name__}: {error}"
@@ -164,12 +179,8 @@ class Challenger:
                     self._said_began[client] = await deployment.first_block(client, self._replay.bridge.address)
         return sorted(self._said_began.values(), reverse=True)
 
-    async def _begins_anew(self, detail: str) -> bool:
-        """Where the bridge began was one node's word, too: reads from the latest block on that is said and is earlier.
-
-        The node that is followed is doubted: it hides the Genesis, or has said a wrong block.
-        """
-        self._nodes.doubt(detail)
+    async def _begins_anew(self) -> bool:
+        """Where the bridge began was one node's word, too: reads from the latest earlier block that one says."""
         began = next((at for at in await self._began() if at < self._replay.cursor.from_block), None)
         if began is None:
             return False
@@ -211,7 +222,8 @@ class Challenger:
             return False
         self._pauses.postpone(_ASK_AGAIN)
         reason, agreed = self._replay.cursor.incomplete, self._nodes.agreed
-        if not self._replay.started and await self._begins_anew(reason):
+        # Once every node's logs were read from there in vain: one may show a false Genesis, or say an early block.
+        if not self._replay.started and round_ and await self._begins_anew():
             return True
         back_to = agreed if agreed is not None and round_ < _TIMES_FROM_AGREED else 0
         is_whole = round_ < rounds and await trio.to_thread.run_sync(self._replay.rewind, back_to)
@@ -316,12 +328,12 @@ class Challenger:
         if not self._replay.started:
             detail = f"up to block {last.number} there is no Genesis of the bridge"
             self._report.alarm("NO_BRIDGE", detail, once_for=b"")
+            # A node that hides the bridge from the beginning is one that fails: another may have it.
+            self._nodes.doubt(detail)
             if self._pauses.is_due(_BEGIN):
                 self._pauses.postpone(_BEGIN)
-                if await self._begins_anew(detail):
-                    return True
-            # A node that hides the bridge from the beginning is one that fails: another may have it.
-            return self._nodes.doubt(detail)
+                return await self._begins_anew()
+            return False
         if not await self._nodes.agree(last):
             return bool(self._replay.cursor.incomplete)
         if self._asked_again:

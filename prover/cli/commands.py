@@ -1,5 +1,6 @@
 """The prover's two commands, `challenger` and `verify`: their options, and what is opened for them."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +19,7 @@ from prover.cli.running import (
     CommandFailed,
     StandardOutput,
     configure_logging,
+    first_of,
     replay_directory,
     run,
     until_signal,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from prover.contracts.deployment import Deployment
     from prover.history.history import ChainReplay
     from prover.history.records import Notice
+    from prover.state.store import StoreDamaged
 
 
 class ChallengerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,29 +201,77 @@ def challenger(options: ChallengerOptions) -> None:
     held = False
 
     async def follow() -> bool:
-        import trio
-
         nonlocal held
-        async with until_signal(), _challenger(options, output) as (opened, canary, verdicts):
-            try:
-                async with trio.open_nursery() as nursery:
-                    if options.monitor_port is not None:
-                        await _monitored(nursery, verdicts, options.monitor_port, output)
-                    if canary is not None:
-                        nursery.start_soon(canary.run)
-                    await opened.run(options.once)
-            finally:
-                summary = opened.finish()
-                if canary is not None:
-                    canary.finish(summary)
-                title = "every batch is valid" if summary.held else "NOT every batch is valid"
-                if summary.canaries_missed:
-                    title = "a canary's invalid batch outlived its time"
-                output.summary(title, msgspec.structs.asdict(summary), good=summary.held)
-                held = summary.held
+        async with until_signal():
+            while True:
+                directory = replay_directory(options.datadir)
+                try:
+                    async with _challenger(options, output, directory) as (opened, canary, verdicts):
+                        try:
+                            await _followed(options, output, opened, canary, verdicts)
+                        finally:
+                            held = _told(output, opened, canary)
+                        return held
+                except BaseException as raised:
+                    damage = _damage(raised)
+                    if damage is None:
+                        raise
+                    # All of it stands on L1: nobody has to be there for it to be rebuilt.
+                    _set_aside(directory, damage, output)
         return held
 
     run(output, follow)
+
+
+async def _followed(
+    options: ChallengerOptions,
+    output: StandardOutput,
+    opened: "Challenger",
+    canary: "CanaryWatch | None",
+    verdicts: "Verdicts",
+) -> None:
+    import trio
+
+    async with trio.open_nursery() as nursery:
+        if options.monitor_port is not None:
+            await _monitored(nursery, verdicts, options.monitor_port, output)
+        if canary is not None:
+            nursery.start_soon(canary.run)
+        await opened.run(options.once)
+
+
+def _told(output: StandardOutput, opened: "Challenger", canary: "CanaryWatch | None") -> bool:
+    """Whether the challenger's promise held, as its summary says it."""
+    summary = opened.finish()
+    if canary is not None:
+        canary.finish(summary)
+    title = "every batch is valid" if summary.held else "NOT every batch is valid"
+    if summary.canaries_missed:
+        title = "a canary's invalid batch outlived its time"
+    output.summary(title, msgspec.structs.asdict(summary), good=summary.held)
+    return summary.held
+
+
+def _damage(raised: BaseException) -> "StoreDamaged | None":
+    """The damage of the store that ended a run, if it was that and nothing else."""
+    from prover.state.store import StoreDamaged
+
+    if isinstance(raised, BaseExceptionGroup):
+        found, rest = raised.split(StoreDamaged)
+        return first_of(found) if found is not None and rest is None else None
+    return raised if isinstance(raised, StoreDamaged) else None
+
+
+def _set_aside(directory: Path, damage: "StoreDamaged", output: Output) -> None:
+    """Puts a damaged replay beside its place, over an earlier one; CommandFailed where that is not possible."""
+    beside = directory.with_name("replay.damaged")
+    detail = f"{damage} It is put aside as {beside.name} and rebuilt from L1."
+    output.event("alarm", f"ALARM STORE_DAMAGED: {detail}", colour="red", code="STORE_DAMAGED", detail=detail)
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        directory.rename(beside)
+    except OSError as error:
+        raise CommandFailed(f"{directory} cannot be put aside: {error.strerror}.", EXIT_DATADIR) from None
 
 
 @asynccontextmanager
@@ -237,7 +288,7 @@ async def _unasked(client: "L1Client") -> "AsyncIterator[L1Client]":
 
 @asynccontextmanager
 async def _challenger(
-    options: ChallengerOptions, output: Output
+    options: ChallengerOptions, output: Output, directory: Path
 ) -> "AsyncIterator[tuple[Challenger, CanaryWatch | None, Verdicts]]":
     from l1_bridge.client.client import L1Client
     from l1_bridge.client.options import L1Options
@@ -270,7 +321,7 @@ async def _challenger(
         first_block = partial(
             beginning.awaited, partial(beginning.first_block, given, bridge), options.poll_interval, options.once
         )
-        async with _opened(found, replay_directory(options.datadir), options.from_block, first_block) as replay:
+        async with _opened(found, directory, options.from_block, first_block) as replay:
             verdicts = Verdicts(chain, bridge, lambda: time.time_ns() // 10**6)
             tip = replay.cursor.tip
             verdicts.began(replay.records.judgement(one) for one in range(max(1, tip - MOST + 1), tip + 1))

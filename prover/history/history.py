@@ -49,7 +49,7 @@ from prover.signing.recover import recover_fast, recover_slow
 from prover.state import state as states
 from prover.state import witness
 from prover.state.overlay import Overlay, Undo
-from prover.state.state import State
+from prover.state.state import State, StateError
 from prover.state.store import Store, StoreUnavailable
 from prover.stf import encoding
 from prover.stf.words import Recover
@@ -150,7 +150,10 @@ class ChainReplay:
     # L1 events.
 
     def handle(self, event: Applied | Reverted) -> list[Notice]:
-        """Take one event of a Follower; all that it changes, and the cursor, go down in one atomic write."""
+        """Take one event of a Follower; all that it changes, and the cursor, go down in one atomic write.
+
+        StateError where the store does not hold the state that a batch is to be judged by; nothing is taken then.
+        """
         self._notices = []
         try:
             if isinstance(event, Applied):
@@ -339,6 +342,7 @@ class ChainReplay:
             self._notices.append(Alarm(judged.reason, f"batch {judged.number}: {judged.detail}"))
 
     def _replay(self, block: Block, event: BatchCommitted, parent: Judgement | None) -> Judgement:
+        check_state(self)
         before_batch = self._overlay.mark()
         try:
             judged = self._replay_chunks(block, event, parent)
@@ -454,6 +458,21 @@ class ChainReplay:
     def _write_back(self, undo: Undo) -> None:
         self._overlay.write(undo, sync=False)
         self._state = None
+
+
+def check_state(replay: ChainReplay) -> None:
+    """StateError unless the state in the store is that of the newest valid batch: a damaged one judges nothing.
+
+    What a damaged log of LevelDB's held is dropped without a word, and an honest batch would be called a fraud.
+    """
+    judged = replay.records.judgement(replay.cursor.valid)
+    expected = replay.cursor.genesis_root if judged is None else judged.last_root
+    try:
+        found = replay.state.root
+    except ValueError as error:
+        raise StateError(f"a row in the store is none of a state: {error}") from None
+    if found != expected:
+        raise StateError(f"the state in the store is not that of batch {replay.cursor.valid}")
 
 
 def _judged(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import plyvel
 
-from prover.state.store import StoreUnavailable
+from prover.state.store import StoreDamaged, StoreUnavailable
 
 # About one false positive in a hundred look-ups, for ten bits a key.
 BLOOM_FILTER_BITS = 10
@@ -18,8 +18,8 @@ class LevelDbStore:
     """A Store in one directory, held by one process at a time; safe to write from a worker thread."""
 
     def __init__(self, path: Path | str, *, is_strict: bool = False) -> None:
-        """Open the directory, or create a store where it is empty or missing; StoreUnavailable if it is in use, damaged
-        or not writable.
+        """Open the directory, or create a store where it is empty or missing; StoreUnavailable if it is in use or not
+        writable, StoreDamaged if a part of it is missing or fails its checksum.
 
         is_strict: a damaged log of LevelDB's is refused, a torn end after a power cut too, unless it is cut off clean.
         Otherwise whatever batches it held from the damage on to the end of a block are dropped without a word: of use
@@ -37,15 +37,15 @@ class LevelDbStore:
                 bloom_filter_bits=BLOOM_FILTER_BITS,
             )
         except (plyvel.Error, OSError) as error:
-            raise StoreUnavailable(self._why_not_opened(error)) from error
+            raise self._not_opened(error) from error
 
     def get(self, key: bytes) -> bytes | None:
-        """The value under `key`, or None; StoreUnavailable if the block on disk fails its checksum."""
+        """The value under `key`, or None; StoreDamaged if the block on disk fails its checksum."""
         assert not self._database.closed, "the store is closed"
         try:
             value: bytes | None = self._database.get(key, verify_checksums=True)
         except plyvel.Error as error:
-            raise StoreUnavailable(f"The store at {self._path} cannot be read: {_text(error)}.") from error
+            raise self._not_read(error) from error
         return value
 
     def write(self, puts: Mapping[bytes, bytes | None], sync: bool) -> None:
@@ -63,13 +63,13 @@ class LevelDbStore:
             raise StoreUnavailable(f"The store at {self._path} cannot be written: {_text(error)}.") from error
 
     def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries whose key begins with `prefix`, sorted, as they stood at the call; StoreUnavailable as `get`."""
+        """Entries whose key begins with `prefix`, sorted, as they stood at the call; StoreDamaged as `get`."""
         assert not self._database.closed, "the store is closed"
         # Opened here and not in the generator: a generator would take its snapshot at the first step.
         try:
             return self._entries(self._database.iterator(prefix=prefix, verify_checksums=True))
         except plyvel.Error as error:
-            raise StoreUnavailable(f"The store at {self._path} cannot be read: {_text(error)}.") from error
+            raise self._not_read(error) from error
 
     def close(self) -> None:
         """Release the directory for another process."""
@@ -80,15 +80,20 @@ class LevelDbStore:
             with iterator:
                 yield from iterator
         except plyvel.Error as error:
-            raise StoreUnavailable(f"The store at {self._path} cannot be read: {_text(error)}.") from error
+            raise self._not_read(error) from error
 
-    def _why_not_opened(self, error: Exception) -> str:
+    def _not_opened(self, error: Exception) -> StoreUnavailable:
         text = _text(error)
         if text.startswith("IO error: lock "):
-            return f"The store at {self._path} is in use by another process."
+            return StoreUnavailable(f"The store at {self._path} is in use by another process.")
         if isinstance(error, plyvel.CorruptionError) or "create_if_missing is false" in text:
-            return f"The store at {self._path} is damaged and must be rebuilt from L1 or a back-up: {text}."
-        return f"The store at {self._path} cannot be opened: {text}."
+            return StoreDamaged(
+                f"The store at {self._path} is damaged and must be rebuilt from L1 or a back-up: {text}."
+            )
+        return StoreUnavailable(f"The store at {self._path} cannot be opened: {text}.")
+
+    def _not_read(self, error: Exception) -> StoreDamaged:
+        return StoreDamaged(f"The store at {self._path} cannot be read: {_text(error)}.")
 
 
 def _text(error: Exception) -> str:

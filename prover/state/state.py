@@ -51,7 +51,7 @@ class State:
     def __init__(
         self, store: Store, domain: bytes, accounts: dict[int, bytes] | None = None, levels: Levels | None = None
     ) -> None:
-        """Opens the state in `store`; StateError when it holds none or its root is not the one it commits to.
+        """Opens the state in `store`; StateError when it holds none, or rows that are not those it commits to.
 
         accounts: takes the payload of every account, ascending, for who would walk over all rows again; levels: what
         an earlier run remembers of the tree, refused where it does not lead to the root. Rows that it spared are hashed
@@ -64,6 +64,8 @@ class State:
         if commitment is None or globals_data is None:
             raise StateError("the store holds no state")
         self.commitment = encoding.commitment_from_bytes(commitment)
+        if keccak(globals_data) != self.commitment.globals_hash:
+            raise StateError("the globals in the store do not hash to the committed ones")
         self.globals = encoding.globals_from_bytes(globals_data)
         self.sealed_leaves: list[tuple[int, bytes]] = []
         self.watched_by: list[Watchlist] = []

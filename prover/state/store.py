@@ -9,6 +9,10 @@ class StoreUnavailable(Exception):
     """The store cannot be opened, read or written; the message is one sentence for the operator."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """What is left of the store cannot be read: whoever can rebuild it need not wait for the operator."""
+
+
 class Store(Protocol):
     """Bytes under bytes, sorted by key."""
 

@@ -166,6 +166,8 @@ async def test_a_datadir_of_another_bridge_in_use_or_unwritable_is_one_line_and_
     held.close()
     assert (code, len(stderr.splitlines())) == (4, 1)
     assert "is in use by another process" in stderr
+    # Which is no damage, that would be put aside.
+    assert [one.name for one in (tmp_path / "used").iterdir()] == ["replay"]
 
     (tmp_path / "file").write_text("")
     code, _, stderr = await quietly(*command(node.url, bridge, tmp_path / "file"))

@@ -14,7 +14,8 @@ from l1_bridge.codec.events import BatchCommitted, Enqueued, decode_log
 from l1_bridge.contracts.artifact import bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts.referee import LocalReferee
-from prover.history.history import ChainReplay
+from prover.history import history
+from prover.history.history import ChainReplay, check_state
 from prover.history.records import (
     Alarm,
     Collected,
@@ -32,6 +33,7 @@ from prover.signing.recover import recover_fast
 from prover.state import witness
 from prover.state.audit import conservation
 from prover.state.leveldb import LevelDbStore
+from prover.state.state import StateError
 from prover.state.store import MemoryStore
 from prover.stf import constants
 from tests.l1_bridge.evm import Reverted as Refused
@@ -517,6 +519,71 @@ async def test_bytes_that_break_the_law_itself_are_unknown_and_do_not_blind(worl
     assert alarms(notices) == [Reason.LAW_FAILED]
     assert broken.replay.cursor.valid == 1
     assert broken.replay.dispute() is None
+
+
+# A store of which something is lost: LevelDB drops what a damaged log held without a word.
+
+BEFORE = dict[bytes, bytes]
+DAMAGES: dict[str, Callable[[MemoryStore, BEFORE], None]] = {
+    "a leaf is gone": lambda store, before: store.write({rows(store, b"l")[-1]: None}, sync=False),
+    "a leaf is an older one": lambda store, before: store.write(
+        {key: value for key, value in before.items() if key.startswith(b"l")}, sync=False
+    ),
+    "a leaf is none": lambda store, before: store.write({rows(store, b"l")[-1]: b"?"}, sync=False),
+    "globals are older ones": lambda store, before: store.write({b"globals": before[b"globals"]}, sync=False),
+    "the whole state is an older one": lambda store, before: store.write(
+        {key: before.get(key) for key, _ in store.iterate(b"") if not key.startswith(b"m")}, sync=False
+    ),
+}
+
+
+def rows(store: MemoryStore, prefix: bytes) -> list[bytes]:
+    return [key for key, _ in store.iterate(prefix)]
+
+
+async def damaged(world: World, reader: Reader, name: str) -> Reader:
+    """A replay that was started again on a store that has lost something of two batches."""
+    await world.open_accounts()
+    reader.catch_up()
+    before = dict(reader.store.iterate(b""))
+    await world.commit([world.venue.trade(await world.now_ms())])
+    reader.catch_up()
+    DAMAGES[name](reader.store, before)
+    reader.replay = ChainReplay(reader.store, world.bridge)
+    return reader
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+async def test_a_damaged_store_judges_nothing_and_is_rebuilt(world: World, reader: Reader, name: str) -> None:
+    again = await damaged(world, reader, name)
+    with pytest.raises(StateError):
+        check_state(again.replay)
+    await world.commit()
+    await world.steal()
+    with pytest.raises(StateError):
+        again.catch_up()
+    assert (again.replay.cursor.tip, again.replay.cursor.valid) == (2, 2)
+    again.replay.wipe()
+    again.read.clear()
+    verdicts = [verdict.verdict for verdict in judgements(again.catch_up())]
+    assert verdicts == [Verdict.VALID] * 3 + [Verdict.FRAUD]
+    check_state(again.replay)
+    await prove(world, again.replay.dispute())
+    assert (await world.head()).number == 3
+
+
+async def test_off_a_damaged_store_calls_an_honest_batch_a_fraud(
+    world: World, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = await damaged(world, reader, "the whole state is an older one")
+    monkeypatch.setattr(history, "check_state", lambda _: None)
+    await world.commit([[world.venue.tick(await world.now_ms())]])
+    assert judged(again.catch_up()).verdict == Verdict.FRAUD
+    # And what is stolen on top of it is never looked at.
+    await world.steal()
+    assert (judged(again.catch_up()).verdict, dispute_of(again).header.number) == (Verdict.UNKNOWN, 3)
+    with pytest.raises(Refused):
+        await prove(world, again.replay.dispute())
 
 
 def without(block: Applied, topic_of: str) -> Applied:
