@@ -8,7 +8,6 @@ other prices, and what is left of them followed from void fills. That each was t
 because the cancels of the void chunks are void too: else who kept an order's bytes could execute it after its cancel.
 """
 
-import itertools
 import os
 import shutil
 from collections import Counter
@@ -54,6 +53,8 @@ from sequencer.l1.voided import life_rows, voided_rows
 STATE: Final = "state"
 _REBUILT: Final = "state.rebuilt"
 _REPLACED: Final = "state.replaced"
+# Of stores that were replaced so many stay, the newest: each is as large as the venue's.
+MOST_REPLACED: Final = 4
 _WRITE_BYTES: Final = 8 << 20
 _NAMES: Final = {**SIGNED_NAMES, constants.FILL: "fill", constants.TICK: "tick", **KINDS}
 
@@ -234,8 +235,11 @@ def _take(taken: dict[bytes, bytes], operation: bytes) -> None:
 # The swap: at every moment there is one whole store under its name, or the two steps that are left are known.
 
 
-def settle(datadir: Path) -> None:
-    """Ends what a crash cut short; afterwards there is one store, the old one or the new one."""
+def settle(datadir: Path, most: int = MOST_REPLACED) -> None:
+    """Ends what a crash cut short; afterwards there is one store, the old one or the new one.
+
+    most: of stores that were replaced so many stay beside it.
+    """
     state, rebuilt, replaced = datadir / STATE, datadir / _REBUILT, datadir / _REPLACED
     if not state.exists() and rebuilt.exists() and replaced.exists():
         rebuilt.rename(state)
@@ -244,8 +248,12 @@ def settle(datadir: Path) -> None:
         shutil.rmtree(rebuilt, ignore_errors=True)
         if replaced.exists():
             # Kept: what L1 made void may still matter to somebody, and an L1 that lied can be found out later.
-            number = next(n for n in itertools.count(1) if not (datadir / f"{_REPLACED}.{n}").exists())
-            replaced.rename(datadir / f"{_REPLACED}.{number}")
+            names = [path.name.removeprefix(f"{_REPLACED}.") for path in datadir.glob(f"{_REPLACED}.*")]
+            numbers = sorted(int(name) for name in names if name.isdecimal())
+            numbers.append(numbers[-1] + 1 if numbers else 1)
+            replaced.rename(datadir / f"{_REPLACED}.{numbers[-1]}")
+            for number in numbers[: max(0, len(numbers) - most)]:
+                shutil.rmtree(datadir / f"{_REPLACED}.{number}", ignore_errors=True)
 
 
 def resequence(
@@ -254,12 +262,13 @@ def resequence(
     kept: Kept,
     journaled: Iterator[Input],
     reached: Callable[[str], None] = lambda _: None,
+    most: int = MOST_REPLACED,
 ) -> Voided:
     """Puts a store that ends with the last chunk that is kept in the place of `old`, which it closes.
 
-    Killed at any moment, it has happened or not happened; `reached` is called between the steps.
+    Killed at any moment, it has happened or not happened; `reached` is called between the steps. most: as for `settle`.
     """
-    settle(datadir)
+    settle(datadir, most)
     new = LevelDbStore(datadir / _REBUILT)
     try:
         voided = rebuild(old, new, kept, journaled)
@@ -275,7 +284,7 @@ def resequence(
     (datadir / _REBUILT).rename(datadir / STATE)
     sync_directory(datadir)
     reached("swapped")
-    settle(datadir)
+    settle(datadir, most)
     return voided
 
 

@@ -453,7 +453,8 @@ def go_back(datadir: Datadir, record: DeploymentRecord, chunks: int) -> None:
             return
         datadir.checkpoint.unlink(missing_ok=True)
         kept = resequence.Kept(record.deployment.domain, record.genesis, chunks, 0)
-        resequence.resequence(datadir.path, store, kept, iter(()))
+        # L1 holds all that a follower ever had, and takes blocks back every day.
+        resequence.resequence(datadir.path, store, kept, iter(()), most=0)
     except (StoreUnavailable, OSError) as error:
         raise DatadirUnusable(
             f"The datadir {datadir.path} cannot go back to chunk {chunks}: {error} {_MENDED}"

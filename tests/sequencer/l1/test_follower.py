@@ -187,6 +187,8 @@ async def test_what_l1_lost_is_lost_here_too(tmp_path: Path) -> None:
         async with here.up("reader", **FOLLOWING) as reader:
             assert reader.engine.chunk_count < before
             assert reader.engine.state.root == reader.view.batches[-1].last_root
+        # L1 goes back every day, and holds all of it: no copy is left behind each time.
+        assert not [*tmp_path.rglob("state.replaced*")]
 
 
 async def test_a_sequencers_datadir_is_not_followed_in(tmp_path: Path) -> None:

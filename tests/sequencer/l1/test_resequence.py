@@ -25,7 +25,7 @@ from sequencer.devnet.funding import fund
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
 from sequencer.l1.poster import Overdue
-from sequencer.l1.resequence import STATE, Kept, rebuild, resequence, settle
+from sequencer.l1.resequence import MOST_REPLACED, STATE, Kept, rebuild, resequence, settle
 from sequencer.node import node
 from sequencer.node.config import NodeConfig
 from sequencer.sequencing.staged_store import BufferedStore
@@ -199,6 +199,28 @@ def test_killed_at_any_step_it_has_happened_or_not(tmp_path: Path, step: str) ->
         store = LevelDbStore(tmp_path / STATE)
     assert dict(store.iterate(b"")) == dict(new.iterate(b""))
     store.close()
+
+
+def test_of_stores_that_were_replaced_the_newest_stay(tmp_path: Path) -> None:
+    world, _, _ = traded()
+    on_disk(tmp_path, world.store)
+
+    def replaced() -> list[str]:
+        return sorted(path.name for path in tmp_path.iterdir() if path.name != STATE)
+
+    def again(**most: int) -> None:
+        store = LevelDbStore(tmp_path / STATE)
+        resequence(tmp_path, store, Kept(DOMAIN, genesis(), 3, len(world.journal)), iter(()), **most)
+
+    for _ in range(MOST_REPLACED):
+        again()
+    assert replaced() == [f"{STATE}.replaced.{number}" for number in range(1, MOST_REPLACED + 1)]
+    again()
+    assert replaced() == [f"{STATE}.replaced.{number}" for number in range(2, MOST_REPLACED + 2)]
+    # Of what an operator has put away himself, and named, nothing goes.
+    (tmp_path / f"{STATE}.replaced.kept").mkdir()
+    again(most=0)
+    assert replaced() == [f"{STATE}.replaced.kept"]
 
 
 async def later(here: Site, seconds: int) -> None:
