@@ -184,12 +184,13 @@ class Guard:
         winners: list[int] | None = None
         risks = {index: _at_risk(index, found) for index, found in judged.items() if _is_to_rescue(index, found)}
         for risk, index in sorted((-risk, index) for index, risk in risks.items()):
-            market = constants.insured_market(index) if _is_fund(index) else judged[index].largest
-            cost = purse.cost(operations.forced_rescue_payload(market, index, operations.ALL_LOTS))
+            cost = purse.cost(operations.forced_rescue_payload(0, index, operations.ALL_LOTS))
             if not purse.is_worth(-risk, cost):
                 unpaid[index] = -risk
                 continue
-            lots, code = self._most_lots(scratch, index, market, now_ms)
+            is_fund, equity = _is_fund(index), judged[index].equity
+            markets = [constants.insured_market(index)] if is_fund else scratch.may_begin(index, equity)
+            market, lots, code = self._begun(scratch, index, markets, now_ms)
             if lots == 0:
                 refused[index] = code
                 continue
@@ -228,6 +229,17 @@ class Guard:
             scratch.apply(entry)
             missing -= won
             yield Wanted(constants.FORCED_RESCUE, payload, index, market, since, saved)
+
+    def _begun(self, scratch: Scratch, index: int, markets: Iterable[int], now_ms: int) -> tuple[int, int, int]:
+        """The first market whose fund takes anything, and what of it; else of the first one why it does not."""
+        refused: tuple[int, int, int] | None = None
+        for market in markets:
+            lots, code = self._most_lots(scratch, index, market, now_ms)
+            if lots > 0:
+                return market, lots, code
+            refused = refused or (market, lots, code)
+        assert refused is not None, "there is one to ask"
+        return refused
 
     def _most_lots(self, scratch: Scratch, index: int, market: int, now_ms: int) -> tuple[int, int]:
         """All lots, or the most that the law takes of an account; 0 where it takes none, and the code of all."""

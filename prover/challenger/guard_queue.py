@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from prover.signing.recover import recover_fast
-from prover.standing import Judged, judged_by_rescue
+from prover.standing import Judged, judged_by_rescue, may_begin
 from prover.state.state import State
 from prover.state.trial import Trial
-from prover.stf import constants, containers, encoding
+from prover.stf import constants, containers, encoding, margin
 from prover.stf.replay import Chunk
 from prover.stf.words import Recover
 
@@ -39,6 +39,12 @@ class Scratch:
     def judged(self, index: int) -> Judged:
         """An account as a rescue judges it here."""
         return judged_by_rescue(self.chunk.globals, self.account(index), self.chunk.commitment.timestamp)
+
+    def may_begin(self, index: int, equity: int) -> list[int]:
+        """Markets in which a rescue of an account of this equity may begin, the largest first; market 0 if none."""
+        globals, now = self.chunk.globals, self.chunk.commitment.timestamp
+        settled, _ = margin.settle(globals.risk, self.account(index), now)
+        return may_begin(globals, settled, equity) or [0]
 
     def account(self, index: int) -> containers.Account:
         """An account as it stands here."""

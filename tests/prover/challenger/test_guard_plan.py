@@ -109,6 +109,21 @@ def test_i1_a_fund_that_takes_all_is_asked_for_all() -> None:
     assert rescues(planned(six_millions(2_000_000))) == [(VICTIM, ALL)]
 
 
+@pytest.mark.parametrize("is_on", [False, True])
+def test_i1_where_the_largest_positions_fund_has_nothing_the_next_ones_is_asked(
+    is_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bitcoin for 720 dollars of maintenance, and ether for 719 whose fund has a million."""
+    lots = 719 * DOLLAR * constants.PPM // (ETH * stage({}).globals.risk.maintenance_ppm[1])
+    legs = {0: venue.position(BITCOIN, BITCOIN * BTC), 1: venue.position(lots, lots * ETH)}
+    rows = {2: venue.account(containers.NOBODY, 10**6 * DOLLAR), VICTIM: venue.account(OWNERS[1], 300 * DOLLAR, legs)}
+    if not is_on:
+        monkeypatch.setattr(guard_queue.Scratch, "may_begin", lambda self, index, equity: [self.judged(index).largest])
+    plan = planned(stage(rows, 0))
+    moves = [(move.account, move.market) for move in map(word, plan.entries)]
+    assert (moves, plan.refused) == (([(VICTIM, 1)], {}) if is_on else ([], {VICTIM: codes.FUND_LIMIT}))
+
+
 def test_below_zero_it_is_asked_for_all_whatever_the_fund_has() -> None:
     assert rescues(planned(stage({VICTIM: held(100 * BITCOIN, -1)}, 0))) == [(VICTIM, ALL)]
 
