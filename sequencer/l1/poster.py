@@ -75,6 +75,8 @@ class Poster:
         self._genesis_root = engine.state.root if first is None else first.pre_root
         self._parameters: calls.Parameters | None = None
         self._others_bonds: set[int] = set()
+        # Whether the oldest chunk waits for L1's clock, and that was said.
+        self._is_waiting = False
         self.batches_posted = 0
         self._clocks = clocks
         # Since when there is trouble, in seconds of the clock, and whether it is the bridge itself that says no.
@@ -345,7 +347,12 @@ class Poster:
         while chunks and _timestamp_ms(chunks[-1]) > now_seconds * 1_000:
             chunks.pop()
         if not chunks:
+            if not self._is_waiting:
+                ahead_ms = _timestamp_ms(sealed[0]) - now_seconds * 1_000
+                self._log.warning("post.waits", chunk=sealed[0].number, ahead_of_l1_seconds=round(ahead_ms / 1_000, 1))
+            self._is_waiting = True
             return False
+        self._is_waiting = False
         await self.preflight.judge(chunks)
         data = self._encode(record, chunks)
         # Asked before it is paid for: a refusal costs nothing, and says why.

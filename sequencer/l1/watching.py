@@ -20,6 +20,7 @@ from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.venue_clock import VenueClock
 
 _LOOK_SECONDS: Final = 1.0
+_SAID_SECONDS: Final = 60.0
 # A node behind a balancer may be some blocks behind the one that answered before: its word is older, not other.
 _LAGGING_SECONDS: Final = 30.0
 
@@ -69,6 +70,8 @@ class Watch:
         self._seen: _Seen | None = None
         self._clock = clock
         self._answered_at = clock()
+        # When it was said last that it does not answer, None where it does.
+        self._said_at: float | None = None
         # The oldest chunk that L1 does not hold, and the time with which it begins.
         self._dated = (0, 0)
         # The newest batch, and when it came, or when nothing waited for one that could come.
@@ -100,10 +103,20 @@ class Watch:
         """Asks L1 once, and judges by what is known then."""
         try:
             await self._ask()
-            self._answered_at = self._clock()
         except L1Error as error:
-            self._log.debug("bridge.unread", error=str(error))
+            self._say_unread(error)
+        else:
+            if self._said_at is not None:
+                self._log.info("l1.read_again", silent_seconds=round(self._clock() - self._answered_at, 1))
+            self._answered_at, self._said_at = self._clock(), None
         self.judge()
+
+    def _say_unread(self, error: L1Error) -> None:
+        """One line where L1 does not answer, and one a minute for as long as it does not."""
+        now = self._clock()
+        if self._said_at is None or now - self._said_at >= _SAID_SECONDS:
+            self._said_at = now
+            self._log.warning("l1.unread", error=str(error), silent_seconds=round(now - self._answered_at, 1))
 
     def recall(self, block: Block, bridge: BridgeFacts) -> None:
         """What an earlier run heard last stands until L1 is read."""

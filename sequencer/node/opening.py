@@ -247,9 +247,15 @@ def open_journal(datadir: Datadir) -> Journal:
             f"chunk yet. {_MENDED}"
         )
     try:
-        return Journal(datadir.journal, JOURNAL_LIMITS)
+        journal = Journal(datadir.journal, JOURNAL_LIMITS)
     except JournalError as error:
         raise unreadable(error) from None
+    if (cut := journal.cut) is not None:
+        # Torn by the end of the process or the machine before its sync: nobody was answered by it.
+        structlog.get_logger("journal").warning(
+            "journal.cut", segment=cut.segment.name, offset=cut.offset, bytes=cut.length
+        )
+    return journal
 
 
 def unreadable(error: JournalError) -> DatadirUnusable:

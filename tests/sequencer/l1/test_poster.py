@@ -315,7 +315,9 @@ async def test_a_batch_that_a_reorganisation_dropped_is_posted_again() -> None:
         assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
 
 
-async def test_a_node_ahead_of_its_l1_posts_what_l1_has_reached_and_pays_for_nothing_else() -> None:
+async def test_a_node_ahead_of_its_l1_posts_what_l1_has_reached_and_pays_for_nothing_else(
+    quiet: list[dict[str, Any]],
+) -> None:
     async with site() as here:
         here.seal(1)
         # Half a minute ahead of L1: what is sealed now lies in L1's future.
@@ -328,6 +330,10 @@ async def test_a_node_ahead_of_its_l1_posts_what_l1_has_reached_and_pays_for_not
         for _ in range(3):
             assert not await here.poster.post_once()
         assert await here.client.nonce(OPERATOR.address) == nonce + 1
+        # It is said once, however often it is asked.
+        (waits,) = [line for line in quiet if line["event"] == "post.waits"]
+        assert waits["chunk"] == 2
+        assert 0 < waits["ahead_of_l1_seconds"] <= 30 + constants.TICK_STEP / 1_000
         await here.client.call("evm_increaseTime", [60])
         await here.client.call("evm_mine")
         assert await here.poster.post_once()

@@ -386,6 +386,22 @@ async def test_prices_and_clock_are_facts_as_well() -> None:
         assert await Guard(here, fresh).codes() == ["OTHER_HISTORY", "NO_PRICES"]
 
 
+async def test_each_silence_of_l1_has_a_line_one_a_minute_and_one_at_its_end(quiet: list[dict[str, Any]]) -> None:
+    async with guarded() as (here, guard):
+        assert await guard.codes() == []
+        here.wire.is_cut = True
+        for guard.now in (1.0, 2.0, 60.0, 61.0, 62.0):
+            await guard.codes()
+        here.wire.is_cut = False
+        for guard.now in (63.0, 64.0):
+            assert await guard.codes() == []
+        here.wire.is_cut = True
+        guard.now = 65.0
+        await guard.codes()
+    told = [(line["event"], line["silent_seconds"]) for line in quiet if line["event"].startswith("l1.")]
+    assert told == [("l1.unread", 1.0), ("l1.unread", 61.0), ("l1.read_again", 63.0), ("l1.unread", 1.0)]
+
+
 async def test_it_goes_on_looking(quiet: list[dict[str, Any]]) -> None:
     async with guarded() as (here, guard), trio.open_nursery() as nursery:
         nursery.start_soon(guard.watch.run)

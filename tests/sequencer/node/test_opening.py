@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from l1_bridge.client.client import L1Client
@@ -185,6 +186,20 @@ def test_a_damaged_journal_says_what_mends_it_and_a_held_one_does_not(tmp_path: 
         flip(min((path / "journal").glob("*.journal")), 0.001)
         with pytest.raises(DatadirUnusable, match=r"is damaged at byte 0: .* `catenary datadir repair`"):
             open_journal(opened)
+
+
+def test_what_is_cut_off_a_journal_is_said(tmp_path: Path) -> None:
+    path = datadir(tmp_path / "node", history())
+    segment = max((path / "journal").glob("*.journal"))
+    whole = segment.stat().st_size
+    with held(path) as opened, structlog.testing.capture_logs() as lines:
+        open_journal(opened).close()
+        assert lines == []
+        with segment.open("ab") as file:
+            file.write(b"\x01" * 9)
+        open_journal(opened).close()
+    told = {"segment": segment.name, "offset": whole, "bytes": 9, "event": "journal.cut", "log_level": "warning"}
+    assert lines == [told]
 
 
 def test_a_journal_that_the_disk_refuses_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
