@@ -78,7 +78,10 @@ class Committing:
 
     def bears(self, maker: containers.Order) -> bool:
         """Whether a resting order's bytes are paid for, by its fees or within what the operator bears."""
-        return self._pays(maker) or self.ledger.unpaid.bears(maker.account, self.now)
+        return self._pays(maker) or self._bears(maker.account)
+
+    def _bears(self, account: int) -> bool:
+        return self.ledger.unpaid.bears(account, margin.collateral(self.account(account)), self.now)
 
     def _pays(self, maker: containers.Order) -> bool:
         byte_micros = self.ledger.unpaid.byte_micros
@@ -87,10 +90,8 @@ class Committing:
 
     def send(self, order: containers.Order, known: OpenOrder) -> list[AnyEffect]:
         """Sends a stop into the book, or tells that it leaves: nobody pays for the bytes of as much as one fill."""
-        lots, unpaid = known.remaining, self.ledger.unpaid
-        if not stop_pays(self.chunk.view, order, lots, unpaid.byte_micros) and not unpaid.bears(
-            order.account, self.now
-        ):
+        lots, byte_micros = known.remaining, self.ledger.unpaid.byte_micros
+        if not stop_pays(self.chunk.view, order, lots, byte_micros) and not self._bears(order.account):
             return [_left(order, lots, Reason.UNPAID)]
         arrival = Arrival(order, known.operation, known.signer, known.terms)
         return self.place(arrival, replaces=True, most=lots)

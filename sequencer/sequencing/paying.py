@@ -8,7 +8,7 @@ from typing import Final
 
 from prover.signing.receipts import is_soft
 from prover.signing.signed import SignedOperation
-from prover.stf import constants, containers, encoding
+from prover.stf import constants, containers, encoding, margin
 from sequencer.engine.engine import Engine
 from sequencer.engine.money.posting import COST_PPM, fees
 from sequencer.engine.placing import pays_its_bytes
@@ -25,7 +25,11 @@ def takes(engine: Engine, signed: SignedOperation, byte_micros: int, now_ms: int
         is_paid = order_pays(engine, message, byte_micros, now_ms)
     else:
         is_paid = len(signed.operation) * byte_micros <= engine.globals.posting_fee
-    return is_paid or engine.ledger.unpaid.bears(message.account, now_ms)
+    return is_paid or _bears(engine, message.account, now_ms)
+
+
+def _bears(engine: Engine, account: int, now_ms: int) -> bool:
+    return engine.ledger.unpaid.bears(account, margin.collateral(engine.account(account)), now_ms)
 
 
 def order_pays(engine: Engine, order: containers.Order, byte_micros: int, now_ms: int) -> bool:
@@ -47,7 +51,7 @@ def order_pays(engine: Engine, order: containers.Order, byte_micros: int, now_ms
         met = min(left, lots)
         if not pays_its_bytes(chunk, maker, engine.orders.signed(maker).remaining, byte_micros):
             # Its own account brings its bytes up, or it leaves.
-            left -= met if engine.ledger.unpaid.bears(maker.account, now_ms) else 0
+            left -= met if _bears(engine, maker.account, now_ms) else 0
             continue
         left -= met
         size += _FILL_BYTES

@@ -287,7 +287,7 @@ class _Scratch:
         return (
             unpaid.byte_micros == 0
             or pays_its_bytes(self.chunk, maker, remaining, unpaid.byte_micros)
-            or unpaid.bears(maker.account, self._now_ms, self._unpaid)
+            or unpaid.bears(maker.account, margin.collateral(self.account(maker.account)), self._now_ms, self._unpaid)
         )
 
     def fits(self, order: containers.Order) -> bool:

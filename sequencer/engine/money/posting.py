@@ -16,6 +16,8 @@ from sequencer.engine.records import UNPAID_KEY, StagedStore
 # What the operator bears in a day of UTC, micro-dollars: of one account, and of all together.
 OF_ACCOUNT: Final = 10 * 10**6
 OF_ALL: Final = 1_000 * 10**6
+# Nor more of one than so much of its collateral, parts per million.
+OF_MONEY_PPM: Final = 10_000
 # What a whole position's exit costs the operator beyond its fees is at most so much of it, parts per million.
 COST_PPM: Final = 10_000
 # What an order that rests costs when somebody meets it.
@@ -62,11 +64,16 @@ class Unpaid:
         """That of an account on the day of a time."""
         return self._costs.get(account, 0) if now_ms // _DAY_MS == self._day else 0
 
-    def bears(self, account: int, now_ms: int, imagined: Mapping[int, int] = _NOTHING) -> bool:
-        """Whether the operator bears more of an account, beside what is imagined to have come to it and to others."""
+    def bears(self, account: int, money: int, now_ms: int, imagined: Mapping[int, int] = _NOTHING) -> bool:
+        """Whether the operator bears more of an account that has so much collateral.
+
+        imagined: what may have come to it and to others beside what is counted.
+        """
         whole = self._whole if now_ms // _DAY_MS == self._day else 0
         of = self.of(account, now_ms) + imagined.get(account, 0)
-        return of < OF_ACCOUNT and whole + sum(imagined.values()) < OF_ALL
+        # By what it holds: a crowd of accounts of a dollar would use up what is borne of all, and keep others out.
+        most = min(OF_ACCOUNT, money * OF_MONEY_PPM // constants.PPM)
+        return of < most and whole + sum(imagined.values()) < OF_ALL
 
     def note(self, account: int, cost: int, now_ms: int) -> None:
         """Counts what bytes of an account cost beyond what they paid; nothing where they paid for themselves."""

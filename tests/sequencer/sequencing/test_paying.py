@@ -166,6 +166,17 @@ def test_what_does_not_pay_is_borne_within_the_day_of_an_account_and_of_all() ->
     assert taken(world.now + _DAY) == [True, True]
 
 
+def test_of_an_account_a_hundredth_of_its_collateral_is_borne() -> None:
+    """A crowd of accounts of a dollar would use up what is borne of all, and keep everybody else out."""
+    unpaid = held().engine.ledger.unpaid
+    unpaid.note(FIRST, DOLLAR, 0)
+    bears = [unpaid.bears(FIRST, money, 0) for money in (-DOLLAR, 0, DOLLAR, 100 * DOLLAR, 101 * DOLLAR, 10**15)]
+    assert bears == [False] * 4 + [True] * 2
+    assert [unpaid.bears(FIRST + 1, money, 0) for money in (-1, 99, 100)] == [False, False, True]
+    unpaid.note(FIRST, OF_ACCOUNT - DOLLAR, 0)
+    assert not unpaid.bears(FIRST, 10**15, 0)
+
+
 def test_who_pays_more_than_his_bytes_owes_nothing_and_has_nothing_saved() -> None:
     world = held()
     unpaid = world.engine.ledger.unpaid
@@ -192,7 +203,7 @@ def test_a_restart_counts_on_and_the_next_day_begins_with_nothing() -> None:
     world.seal()
     again = Engine(BufferedStore(world.store), DOMAIN)
     assert [again.ledger.unpaid.of(FIRST + trader, world.now) for trader in (1, 2, 3)] == [10, OF_ALL - 10, 0]
-    assert not again.ledger.unpaid.bears(FIRST + 3, world.now)
+    assert not again.ledger.unpaid.bears(FIRST + 3, 10_000 * DOLLAR, world.now)
     assert again.ledger.unpaid.of(FIRST + 1, world.now + _DAY) == 0
     world.now += _DAY
     unpaid.note(FIRST + 3, 1, world.now)
