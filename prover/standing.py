@@ -65,7 +65,7 @@ def judged_by_rescue(globals: containers.Globals, account: containers.Account, n
     """For whoever may rescue it, liquidator or guard: settled at the last tick, then at the judged prices."""
     settled, _ = margin.settle(globals.risk, account, now_ms)
     risk = judged_risk(globals, settled)
-    previous = [listed.previous_price for listed in globals.markets]
+    previous = previous_prices(globals)
     now = counted_by_rescue(risk, settled)
     return Judged(now.equity, now.initial, now.maintenance, now.notional, rescue.largest(risk, previous, settled))
 
@@ -76,7 +76,7 @@ def may_begin(globals: containers.Globals, settled: containers.Account, equity: 
     equity: at the judged prices. A position in a market that had no price at the last tick is none of them.
     """
     risk = judged_risk(globals, settled)
-    previous = [listed.previous_price for listed in globals.markets]
+    previous = previous_prices(globals)
     required: dict[int, int] = {}
     for market in range(globals.market_count):
         size = encoding.unpack(settled.positions[market]).size
@@ -105,7 +105,12 @@ def won_where_over(risk: containers.Risk, account: containers.Account) -> tuple[
     return (won, next(market for market, leg in held if leg.size)) if won > 0 else (0, -1)
 
 
+def previous_prices(globals: containers.Globals) -> list[int]:
+    """The prices of the tick before the last, 0 where the law counts none (PROTOCOL.md §7.7)."""
+    return [max(listed.previous_price, 0) for listed in globals.markets]
+
+
 def judged_risk(globals: containers.Globals, settled: containers.Account, kinder: bool = True) -> containers.Risk:
     """The prices at which a rescue judges a settled account (PROTOCOL.md §7.7); a close step takes the worse ones."""
-    previous = [listed.previous_price for listed in globals.markets]
+    previous = previous_prices(globals)
     return rescue.judged_at(kinder, globals.risk, previous, settled)

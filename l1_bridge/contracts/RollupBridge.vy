@@ -698,7 +698,8 @@ def withdraw_bond(bond_id: uint256):
     assert bond.amount_wei > 0, "NOTHING_LEFT"
     self.bonds[bond_id].amount_wei = 0
     if bond_id == self.seat_bond_id:
-        self._open_seat()
+        # It was open before: nobody waits for another block.
+        self._empty_seat()
     log BondWithdrawn(holder=msg.sender, bond_id=bond_id, amount_wei=bond.amount_wei)
     raw_call(msg.sender, b"", value=bond.amount_wei)
 
@@ -1225,7 +1226,12 @@ def _seat_is_open() -> bool:
 
 
 @internal
-def _open_seat():
+def _empty_seat():
     self.seat_bond_id = 0
     self.seat_handover_at = 0
+
+
+@internal
+def _open_seat():
+    self._empty_seat()
     self.seat_opened_in = block.number

@@ -55,8 +55,10 @@ TICK_STEP: Final = 5_000
 MAX_PRICE_AGE: Final = 20_000
 # The price of a forced rescue may be so much older than the entry, and after so long without a tick it waits no more.
 FORCED_PRICE_AGE: Final = 300_000
-# An entry that is begun and finds no price for so long is over.
+# An entry that is begun and finds no price for so long, by an entry that came behind it, is over.
 HEAD_PATIENCE: Final = 1_800_000
+# Stands in the place of its limit then.
+HEAD_OVER: Final = 2**48
 # Ticks further apart than this are a gap: funding does not accrue over it and a grace begins after it.
 TICK_GAP: Final = 60_000
 # Profit matures in two steps of an epoch: fresh, older, settled.
@@ -111,6 +113,8 @@ MARKET_SETTLING: Final = 3
 MARKET_SETTLED: Final = 4
 # What scaling says of a leg that must not grow.
 NO_GROWTH: Final = -1
+# What stands as the previous price of a market that had none at the last tick, but had one before.
+SET_ASIDE: Final = -1
 
 # Parameters: ranges, and how far one change may go
 # One change of a market, and one of the venue, in thirty days.

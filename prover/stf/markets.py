@@ -204,7 +204,10 @@ def tick(
         price = counted(price, ticked.price[market], listed.previous_price)
         if price != 0:
             is_priced = True
-            ticked.previous_price[market] = ticked.price[market]
+            # What stood while it was set aside is no price before the one that comes back.
+            ticked.previous_price[market] = 0
+            if listed.previous_price != constants.SET_ASIDE:
+                ticked.previous_price[market] = ticked.price[market]
             ticked.price[market] = price
             ticked.premium_ppb[market] = median(premiums[market], signer_count)
             ticked.funding_index[market] = accrued(
@@ -216,7 +219,7 @@ def tick(
         elif ticked.price[market] != 0:
             # Set aside alone: its price and index stand, it is only reduced, and the others go on. Nobody else has to
             # trade at what stands: no previous price says so.
-            ticked.previous_price[market] = 0
+            ticked.previous_price[market] = constants.SET_ASIDE
             if listed.status == constants.MARKET_OPEN:
                 ticked.status[market] = constants.MARKET_REDUCE_ONLY
         if listed.status == constants.MARKET_SETTLING:

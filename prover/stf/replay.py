@@ -286,7 +286,7 @@ class WorkingState:
         of_head = tag == constants.CLOSE_STEP
         return containers.Conditions(
             risk=globals.risk,
-            previous=[listed.previous_price for listed in globals.markets],
+            previous=[max(listed.previous_price, 0) for listed in globals.markets],
             clock=self.clock(),
             listed=globals.markets[market],
             tick_time=globals.tick_time,
@@ -499,7 +499,16 @@ class Chunk(WorkingState):
         commitment.queue_taken += 1
         if self.globals.head_account == 0:
             commitment.queue_count = commitment.queue_taken
+        elif tag != constants.DEPOSIT:
+            self._outlast(encoding.entry_time(head))
         return code
+
+    def _outlast(self, entry_time: int) -> None:
+        """Whether the head has found no price before the entry that has just passed it; PROTOCOL.md 4.9."""
+        globals = self.globals
+        # By L1's clock, and behind all ticks that were entered before: whoever orders has only his own clock and ticks.
+        if entry_time > max(globals.head_time, globals.tick_time) + constants.HEAD_PATIENCE:
+            globals.head_limit = constants.HEAD_OVER
 
     def _enter(self, tag: int, head: uint256, tail: uint256) -> int:
         """An entry that an account's owner sent; PROTOCOL.md 8.17 to 8.20."""

@@ -461,7 +461,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         hint = unsafe_add(hint, 1)
                     previous: int256[16] = empty(int256[16])
                     for m: int256 in range(constants.MARKETS):
-                        previous[m] = globals.markets[m].previous_price
+                        previous[m] = max(globals.markets[m].previous_price, 0)
                     maker_order: containers.Order = empty(containers.Order)
                     slot: containers.Slot = empty(containers.Slot)
                     if by_order:
@@ -684,6 +684,10 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             commitment.queue_taken = commitment.queue_taken + 1
             if globals.head_account == 0:
                 commitment.queue_count = commitment.queue_taken
+            # By L1's clock, and with all ticks that were entered before it: whoever orders has only his own clock and
+            # ticks.
+            elif tag != constants.DEPOSIT and encoding.entry_time(head) > max(globals.head_time, globals.tick_time) + constants.HEAD_PATIENCE:
+                globals.head_limit = constants.HEAD_OVER
         operation_codes.append(code)
 
     commitment.timestamp = now

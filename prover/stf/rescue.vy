@@ -786,20 +786,14 @@ def closed_at(under: containers.Conditions, settled: containers.Account) -> cont
 
 @internal
 @pure
-def is_over(under: containers.Conditions) -> bool:
-    """Whether a head has found no price for so long that it ends; PROTOCOL.md 8.15."""
-    return under.clock.now > max(under.entered_at, under.tick_time) + constants.HEAD_PATIENCE
-
-
-@internal
-@pure
 def has_price(under: containers.Conditions) -> bool:
     """Whether the last ticks are ones that a step may close at; PROTOCOL.md 8.15."""
     # Newer than the entry: else it were an option on what its sender, or the operator, already knows. And as young as
-    # trading asks for, or brought by the queue, which the operator does not order.
+    # trading asks for, or brought by the queue, which the operator does not order, not long ago.
     if not under.clock.steady or under.tick_time <= under.entered_at:
         return False
-    return under.clock.priced or under.tick_queued == 1
+    young: bool = under.clock.now - under.tick_time <= constants.HEAD_PATIENCE
+    return under.clock.priced or (young and under.tick_queued == 1)
 
 
 @internal
@@ -878,7 +872,7 @@ def against(under: containers.Conditions, step: containers.Rescued, market: int2
 def close(under: containers.Conditions, move: containers.Rescue, account: containers.Account, other: containers.Account, insurance: containers.Account) -> containers.Rescued:
     """Whether a step closes lots, against the insurance account or another one; PROTOCOL.md 8.15."""
     step: containers.Rescued = self.untouched(account, other, insurance, containers.Slot(sequence=0, filled=0))
-    if self.is_over(under):
+    if under.limit == constants.HEAD_OVER:
         step.code = codes.STALE
         return step
     market: int256 = move.market

@@ -402,7 +402,7 @@ class Liquidator:
 
 def _place(globals: containers.Globals, sizes: list[int], waited: bool, market: int) -> tuple[bool, bool, int]:
     """Where a market stands among those that a head is closed in."""
-    price, previous = globals.risk.price[market], globals.markets[market].previous_price
+    price, previous = globals.risk.price[market], max(globals.markets[market].previous_price, 0)
     gained = previous != 0 and sizes[market] * (price - previous) > 0
     # One without a price ends the entry, and waits for all others.
     return previous == 0, not (waited and gained), -abs(sizes[market]) * price

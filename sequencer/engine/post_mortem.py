@@ -130,7 +130,7 @@ class Case:
             quote_micros=quote if closed > 0 else -quote,
             price_ticks=price,
             oracle_price_ticks=globals.risk.price[market],
-            previous_price_ticks=listed.previous_price,
+            previous_price_ticks=max(listed.previous_price, 0),
             judged_price_ticks=self._judged.price[market],
             zero_price_ticks=None if self.tag == constants.UNWIND else zero_price,
             tick_time_ms=globals.tick_time,

@@ -44,7 +44,7 @@ def _market_view(globals: containers.Globals, index: int, name: str) -> MarketVi
         price_decimals=6 - decimals,
         status=_STATUS[market.status],
         price_ticks=price,
-        previous_price_ticks=market.previous_price,
+        previous_price_ticks=max(market.previous_price, 0),
         premium_ppb=market.premium_ppb,
         open_interest_lots=market.open_interest,
         initial_ppm=initial_ppm,

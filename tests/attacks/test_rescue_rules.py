@@ -156,8 +156,7 @@ class TestH1ForcedClose:
 
     def test_off_a_close_is_a_put_for_the_operator(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # Case C3: whoever steps waits for an hour, and takes the lots at the price before it or not at all.
-        rule_off(monkeypatch, rescue, "return under.clock.priced or under.tick_queued == 1", "return True")
-        monkeypatch.setattr(constants, "HEAD_PATIENCE", constants.HOUR)
+        rule_off(monkeypatch, rescue, "return under.clock.priced or (young and under.tick_queued == 1)", "return True")
         state = stage({VICTIM: held(self.LARGE, 60_000)} | self.short())
         late, true = NOW + 55 * 60_000, BTC * 105 // 100
         close = forced(constants.FORCED_CLOSE, amount=self.LARGE)
@@ -178,9 +177,9 @@ class TestH1ForcedClose:
         entry = venue.entry(constants.FORCED_TICK, tick, venue.DEPOSITOR, NOW + constants.TICK_STEP)
         assert venue.run(state, entry, venue.deposit(containers.NOBODY, 5)).codes == (c.OK, c.REFUNDED)
         assert state.globals.risk.price[0] == BTC * 105 // 100
-        # In silence it is over after half an hour, and nothing was closed.
-        late = NOW + constants.TICK_STEP + constants.HEAD_PATIENCE + 1
-        assert venue.run(state, step, timestamp=late).codes == (c.STALE,)
+        # In silence it is over with an entry of half an hour later, and nothing was closed.
+        passing = venue.about_nobody(NOW + constants.TICK_STEP + constants.HEAD_PATIENCE + 1)
+        assert venue.run(state, passing, step).codes == (c.RESERVED, c.STALE)
         assert (size_of(state.account(VICTIM)), venue.begun(state.commitment)) == (self.LARGE, 0)
 
     def test_off_the_owner_bears_whatever_prices_come(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +303,8 @@ class TestPickedTicks:
 
         # Where no tick comes for long it must not stop the queue.
         state, now, step = self.leaving()
-        assert venue.run(state, step, timestamp=now + constants.HEAD_PATIENCE + 1).codes == (c.STALE,)
+        passing = venue.about_nobody(now + constants.HEAD_PATIENCE + 1)
+        assert venue.run(state, passing, step).codes == (c.RESERVED, c.STALE)
         assert venue.begun(state.commitment) == 0
 
     def test_off_a_head_closes_at_two_picked_wicks(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import pytest
 from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
-from prover.stf import constants, containers, rescue
+from prover.stf import constants, containers, markets, rescue
 from sequencer.engine.committing import Committing
 from sequencer.engine.effects import Left, Reason
 from sequencer.engine.engine import Engine
@@ -34,7 +34,7 @@ from tests.attacks.stage import rescue as rescued
 from tests.sequencer.engine.test_liquidator import seconds
 from tests.sequencer.node_world import DOMAIN, FIRST, PRICES, World
 from tests.twins import venue
-from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
+from tests.twins.venue import DOLLAR, OWNERS, account, position
 
 # 960,000 dollars: what a fund of 100,000 may take.
 LOTS = 1_600_000
@@ -50,7 +50,7 @@ def ticks_without(state: State, count: int) -> int:
         now += STEP
         assert venue.run(state, venue.tick(now, [0, ETH, SOL]), timestamp=now).codes == (c.OK,)
     assert state.globals.markets[0].status == constants.MARKET_REDUCE_ONLY
-    assert (state.globals.risk.price[0], state.globals.markets[0].previous_price) == (BTC, 0)
+    assert (state.globals.risk.price[0], state.globals.markets[0].previous_price) == (BTC, constants.SET_ASIDE)
     return now
 
 
@@ -83,9 +83,9 @@ class TestForcedClose:
         assert venue.run(state, rescued(constants.CLOSE_STEP, LOTS, other=1), timestamp=now).codes == (c.STALE,)
         assert (state.globals.head_account, size_of(state.account(VICTIM))) == (0, LOTS)
 
-    def test_one_tick_with_a_price_is_enough(self) -> None:
+    def test_two_ticks_with_a_price_are_enough(self) -> None:
         state, now = self.entered()
-        now = ticks(state, LOW)
+        now = ticks(state, LOW, LOW)
         assert venue.run(state, rescued(constants.CLOSE_STEP, LOTS, other=1), timestamp=now).codes == (c.LIMIT,)
 
 
@@ -177,17 +177,10 @@ class TestRescues:
         now = ticks_without(state, 3)
         assert venue.run(state, forced_rescue(1, time=now), timestamp=now).codes == (c.STALE,)
         now = ticks(state, BTC)
+        assert venue.run(state, forced_rescue(1, time=now), timestamp=now).codes == (c.STALE,)
+        now = ticks(state, BTC)
         assert venue.run(state, forced_rescue(1, time=now), timestamp=now).codes == (c.OK,)
         assert state.globals.pool.owed == 1_000 * DOLLAR
-
-
-def test_a_price_that_comes_back_is_judged_beside_the_one_that_stood() -> None:
-    state = stage({VICTIM: held(BITCOIN, 100)}, fund=10**6)
-    now = ticks_without(state, 3)
-    now = ticks(state, HIGH)
-    assert (state.globals.risk.price[0], state.globals.markets[0].previous_price) == (HIGH, BTC)
-    assert venue.run(state, rescued(constants.TAKE_OVER), timestamp=now).codes == (c.HEALTHY,)
-    assert now == NOW + 4 * STEP
 
 
 class TestOrdersFromBefore:
@@ -242,3 +235,43 @@ class TestOrdersFromBefore:
         world = self.back()
         again = Engine(BufferedStore(world.store), DOMAIN)
         assert [(order.account, order.slot) for order in again.orders.of_market(0)] == [(FIRST, 3)]
+
+
+class TestComesBack:
+    """A long leaves while his market has no price; a seat serves him at the first tick that has one, in the worse price
+    of the two: the one that stood for hours."""
+
+    STEP = rescued(constants.CLOSE_STEP, BITCOIN, other=ATTACKER)
+
+    def leaving(self) -> tuple[State, bytes, int]:
+        rows = {VICTIM: held(BITCOIN, 120_000), ATTACKER: held(-BITCOIN, 120_000, owner=OWNERS[2])}
+        state = stage(NOBODY_ELSE | rows)
+        entry = forced(constants.LEAVE, time=ticks_without(state, 60) + 1)
+        return state, entry, state.globals.tick_time
+
+    def test_off_he_is_closed_at_what_stood(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state, entry, last = self.leaving()
+        rule_off(monkeypatch, markets, "if listed.previous_price != constants.SET_ASIDE:", "if True:")
+        tick = venue.tick(last + STEP, [HIGH, ETH, SOL])
+        chunk = python_chunk(state, tick, entry, self.STEP, timestamp=last + STEP)
+        assert chunk.operation_codes == [c.OK] * 3
+        # 12,000 of the 12,000 that he has won are the seat's, and one percent of what stood.
+        assert chunk.commitment.withdrawn_total == (120_000 - 600) * DOLLAR
+        assert value(row_of(chunk, ATTACKER), HIGH) == (120_000 + 600) * DOLLAR
+
+    def test_on_what_stood_is_no_price_before_it(self) -> None:
+        state, entry, _ = self.leaving()
+        now = ticks(state, HIGH)
+        assert (state.globals.risk.price[0], state.globals.markets[0].previous_price) == (HIGH, 0)
+        rescues = rescued(constants.TAKE_OVER), rescued(constants.LIQUIDATE)
+        assert venue.run(state, bid(HIGH, now=now), *rescues, timestamp=now).codes == (c.OK, c.UNSTEADY, c.UNSTEADY)
+        assert venue.run(state, entry, self.STEP, timestamp=now).codes == (c.OK, c.STALE)
+
+        # From the next one on he has what the market is worth.
+        state, entry, _ = self.leaving()
+        now = ticks(state, HIGH, HIGH)
+        assert state.globals.markets[0].previous_price == HIGH
+        assert venue.run(state, entry, self.STEP, timestamp=now).codes == (c.OK, c.OK)
+        assert state.commitment.withdrawn_total == 120_000 * DOLLAR
+        assert state.account(VICTIM).fresh == (12_000 - 720) * DOLLAR
+        assert conservation(state).sound

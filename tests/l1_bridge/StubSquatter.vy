@@ -16,3 +16,12 @@ def act(target: address, moves: DynArray[Move, 3]):
     """
     for move: Move in moves:
         raw_call(target, move.payload, value=move.value_wei)
+
+
+@external
+@payable
+def __default__():
+    """
+    @notice A bond comes home
+    """
+    pass

@@ -138,12 +138,19 @@ class History(Rescuing):
         silence = self.rng.choice([0, 0, 20_001, 50_000, constants.FORCED_PRICE_AGE + 1, constants.HEAD_PATIENCE + 1])
         if 0 < silence < length:
             self.ledger.open(self.next_tick + silence)
+            if self.rng.random() < 0.7:
+                # Somebody's entry about nobody, by whose time a head has waited.
+                self.ledger.enter(constants.LEAVE, self.nothing())
             self.step_on()
             self.force()
         self.tick([self.moved(price, self.rng.uniform(-0.02, 0.02)) for price in self.prices], length)
         self.rng.choice([self.trade, self.take_out, self.rescue_some, self.force])()
         for _ in range(3):
             self.tick(self.prices)
+
+    def nothing(self) -> containers.Entry:
+        """A stranger would leave with the fee account."""
+        return containers.Entry(AGENTS[0], self.ledger.now, 0, 0, 0, 0, containers.NOBODY, 0, 0, 0, 0)
 
     def force(self) -> None:
         """Something by the queue of L1, mostly by whom it is for, and mostly at a young price."""

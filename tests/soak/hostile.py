@@ -343,8 +343,7 @@ class Old(NamedTuple):
 
 def _any_price_of_any_age(patch: pytest.MonkeyPatch) -> None:
     """Steps of a close as they were: at whatever price is there."""
-    rule_off(patch, rescue, "return under.clock.priced or under.tick_queued == 1", "return True")
-    patch.setattr(constants, "HEAD_PATIENCE", DAY)
+    rule_off(patch, rescue, "return under.clock.priced or (young and under.tick_queued == 1)", "return True")
 
 
 def _open_profit_alone_pays(patch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,8 @@ class Ledger:
         operation = operations.tick_bytes(time, len(prices), [report])
         if is_forced:
             operation = operations.entry_bytes(tag, AGENTS[0], time, operation[1:])
-        return self.apply(operation, time=time, prices=prices, premiums=premiums)
+        entered_at = time if is_forced else 0
+        return self.apply(operation, time=time, prices=prices, premiums=premiums, entered_at=entered_at)
 
     def enter(self, tag: int, entry: containers.Entry) -> int:
         """What an owner has entered on L1."""
@@ -142,7 +143,7 @@ class Ledger:
         self.make_room(constants.SET_MARKET)
         payload = operations.market_payload(given)
         operation = operations.entry_bytes(constants.SET_MARKET, twins_venue.OPERATOR, self.now, payload)
-        return self.apply(operation, parameters=given)
+        return self.apply(operation, parameters=given, entered_at=self.now)
 
     def deposit(self, entry: containers.Deposit) -> int:
         """A deposit from L1."""

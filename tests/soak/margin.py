@@ -105,6 +105,7 @@ class Watch(Queue):
             self.accepted["head_over"] += is_end
         else:
             self.refused[f"{NAMES[tag]}:{codes.SENTENCE[step.code][0]}"] += 1
+        self._outlasting()
         rows = ledger.rows
         for index, row in rows.items():
             before = step.before.get(index)
@@ -205,7 +206,9 @@ class Watch(Queue):
         elapsed = min(step.time - last, constants.TICK_GAP)
         prices = list(said)
         known = [*earlier, *[0] * len(said)]
-        self.unpriced = {market for market, price in enumerate(said) if price == 0 or known[market] == 0}
+        none = {market for market, price in enumerate(said) if price == 0}
+        self.unpriced = none | self.without | {market for market in range(len(said)) if known[market] == 0}
+        self.without = none
         for market, price in enumerate(said):
             if market in self.over:
                 prices[market] = self.over[market]

@@ -11,6 +11,13 @@ class Queue(Rescues):
 
     def _begun(self, limit: int) -> None:
         self.head_entered, self.head_limit = self.step.entered_at, limit
+        self.is_outlasted = False
+
+    def _outlasting(self) -> None:
+        """What came half an hour behind a head, and behind any tick, and has passed it, ends it at the next step."""
+        taken = self.step.entered_at and self.step.code not in (codes.HEAD_UNFINISHED, codes.UNSTEADY)
+        if taken and self.step.head is not None:
+            self.is_outlasted |= self.step.entered_at > max(self.head_entered, self.ticks[-1][0]) + 1_800_000
 
     def _priced(self) -> None:
         """Three ticks in a row, the last newer than the entry, and as young as for a trade, or by the queue."""
@@ -18,18 +25,20 @@ class Queue(Rescues):
         self._steady(False, self.step.move.market)
         last = self.ticks[-1][0]
         self.claim(last > self.head_entered, "older than the entry", f"{last} of {self.head_entered}")
-        self.claim(self.tick_queued or self.step.now - last <= 20_000, "stale", f"{last} at {self.step.now}")
+        self.claim(not self.is_outlasted, "head", "closed though it was over")
+        young = self.step.now - last <= (1_800_000 if self.tick_queued else 20_000)
+        self.claim(young, "stale", f"{last} at {self.step.now}")
 
     def _ended(self, number: int, asked: int, market: int) -> set[int]:
         """A step that closes nothing and ends the head; one that found no price for long pays a leaver all the same."""
         self.claim(self.ledger.head is None, "head", f"{self.ledger.head} goes on")
-        before, last = self.step.before[number], self.ticks[-1][0]
+        before = self.step.before[number]
         if self.step.code == codes.STALE:
-            late = self.step.now > max(self.head_entered, last) + 1_800_000
+            late = self.is_outlasted
             held = {market for market, position in enumerate(before.positions) if position.size} - set(self.over)
             aside = {market} if asked != constants.MARKETS else held
             ends = late or (market in held and aside <= self.unpriced)
-            self.claim(ends, "ended early", f"at {self.step.now}, the last tick {last}, unpriced {self.unpriced}")
+            self.claim(ends, "ended early", f"at {self.step.now}, unpriced {self.unpriced}")
             self.accepted["left_without_a_price"] += not late
             if asked == constants.MARKETS:
                 unpaid = self.ledger.chunk.commitment.withdrawn_total - self.paid_out

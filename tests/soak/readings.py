@@ -108,8 +108,9 @@ class Readings:
         self.ages: dict[int, Ages] = {}
         self.ticks: list[tuple[int, list[int]]] = []
         self.signed: list[int] = []
-        # Markets in which the last tick gave no price, or the first one.
+        # Markets in which the last tick gave no price, or the first, or the first that came back; those without one.
         self.unpriced: set[int] = set()
+        self.without: set[int] = set()
         # Of markets that have no price yet, in ticks.
         self.named: dict[int, int] = {}
         self.largest_jump_ppm = 0
@@ -135,6 +136,7 @@ class Readings:
         self.still_owed = self.held_at = self.held_before = self.slack = 0
         # Of the close that is under way: when it was entered, its limit. Whether the last tick came by the queue.
         self.head_entered, self.head_limit = 0, 0
+        self.is_outlasted = False
         self.tick_queued = False
         self.ledger: Ledger
         self.step: Step

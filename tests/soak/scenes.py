@@ -243,7 +243,7 @@ class Scene:
             self.without_price()
         elif code == c.STALE:
             self.globals.head_time = venue.NOW + rng.choice([-1, 0, 10**5])
-            self.timestamp = max(self.globals.head_time, venue.NOW) + constants.HEAD_PATIENCE + 1
+            self.globals.head_limit = constants.HEAD_OVER
         elif code == c.LIMIT:
             self.globals.head_market = 0
             self.globals.head_limit = PRICE + self.sign * rng.choice([1, 3_000])
@@ -267,8 +267,9 @@ class Scene:
         elif reason == 2:
             self.globals.head_time = venue.NOW + rng.choice([0, 1])
         elif reason == 3:
-            self.globals.tick_queued = 0
-            self.timestamp = venue.NOW + rng.choice([constants.MAX_PRICE_AGE + 1, constants.HEAD_PATIENCE])
+            self.globals.tick_queued = rng.randrange(2)
+            late = constants.HEAD_PATIENCE if self.globals.tick_queued else constants.MAX_PRICE_AGE
+            self.timestamp = venue.NOW + late + 1
 
     def between_prices(self) -> None:
         """The account is below zero at the worse of its two prices, and above at the better."""
@@ -497,6 +498,8 @@ def entry_scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[byte
         time = venue.NOW
     if tag == constants.LEAVE and rng.random() < 0.3:
         time = venue.NOW + 10**7
+    # What is refused leaves all globals as they are, and a head that it outlasts would not be.
+    globals.head_time = 0 if code == c.OK or globals.head_account == 0 else time
     payload, sender = _payload(rng, tag, code, globals), venue.OWNERS[1]
     if code == c.NOT_OWNER:
         sender = rng.choice([venue.DEPOSITOR, venue.OWNERS[2]])

@@ -362,6 +362,11 @@ def entry(tag: int, payload: bytes, sender: bytes = OWNERS[1], time: int = NOW) 
     return operations.entry_bytes(tag, sender, time, payload)
 
 
+def about_nobody(time: int) -> bytes:
+    """An entry that leads to nothing but what its time does to a head: a stranger leaves with the fee account."""
+    return entry(constants.LEAVE, bytes(constants.LEAVE_LENGTH), DEPOSITOR, time)
+
+
 def owned(tag: int, account_index: int, **fields: Any) -> bytes:
     """The payload of an entry that an account's owner writes, fields by name."""
     values: dict[str, Any] = {

@@ -117,7 +117,7 @@ class Rollup:
             account=globals.head_account,
             market=None if every else names(globals)[globals.head_market],
             left_lots=None if every else globals.head_lots,
-            limit_price_ticks=globals.head_limit or None,
+            limit_price_ticks=globals.head_limit % constants.HEAD_OVER or None,
             entered_at_ms=globals.head_time,
         )
 

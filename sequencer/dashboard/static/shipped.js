@@ -2,18 +2,18 @@
 // Of each the runtime code without the immutables behind it, and of the bridge the creation code, too.
 export const SHIPPED = {
   "RollupBridge": {
-    "runtimeHash": "0x0c963a9f3ef763c3f17e5e6a977456a9e9a1f82ee0cff5b74bc4d83ce6862e76",
-    "runtimeBytes": 23214,
+    "runtimeHash": "0x948c66d23c1a75238d67e829813f61ffe85cf6e8bed9110e5b389e884676bbcd",
+    "runtimeBytes": 23224,
     "immutableBytes": 544,
-    "creationHash": "0xdccc31ab9c1dc961d95c9b44bef6f935f41efee3edc18f7a75c8723c50277345",
-    "creationBytes": 26881
+    "creationHash": "0xc6a0b887c71cafb48cf7856dc8457ad6e68e705fcb3f57b5a040a1228b381b8b",
+    "creationBytes": 26891
   },
   "FraudReferee": {
-    "runtimeHash": "0x5205d8b1e1afa50b921b8f2c8bf9660ad2a609e9cdfa07dfc464ac8c3c3f6636",
-    "runtimeBytes": 22864,
+    "runtimeHash": "0x555e3b472e49559a2f04d78ebe177ab939c74747d35475ff059fab5b8cf98cac",
+    "runtimeBytes": 22978,
     "immutableBytes": 128,
-    "creationHash": "0xba165d1350ce7caaa8d727136325d691789512b9b2e7643018c2f82ba707b0c3",
-    "creationBytes": 23022
+    "creationHash": "0x22935c841842966acbfea6ffb065da38e86211c1343b7726a10bb6d46816aecf",
+    "creationBytes": 23136
   },
   "Trading": {
     "runtimeHash": "0x388b6c806a47deca5fd4e1ee87458d4b6c7799c7899bd73a928c1555584ace18",
@@ -30,18 +30,18 @@ export const SHIPPED = {
     "creationBytes": 15296
   },
   "Markets": {
-    "runtimeHash": "0x2a2e232efbe2f19bd6130fc10468f41b5e33678d92ac577f072cda4b9ab3ea9d",
-    "runtimeBytes": 17025,
+    "runtimeHash": "0xe059d82d4976f60556ece5c0c284a379bb4b55c3110e2b8d3fd9319d9a4d61cf",
+    "runtimeBytes": 17125,
     "immutableBytes": 0,
-    "creationHash": "0x84ccaadc0392ee6665074999773ada02193e80284402d0774ab3109945e09b02",
-    "creationBytes": 17042
+    "creationHash": "0x26870816d726831c2f5b3a3720bcae0c1a4957a967a409d638c71e53c5b800e3",
+    "creationBytes": 17142
   },
   "Rescue": {
-    "runtimeHash": "0x33b4c32c24f3a213cc86160604f523fe30f1d3722f07340e3701d116c0c44125",
-    "runtimeBytes": 23976,
+    "runtimeHash": "0xdc6d8cb2adeccec6f7a73159bbfe649ace1eaed9a097d3f21619dfaec841ca1a",
+    "runtimeBytes": 23967,
     "immutableBytes": 0,
-    "creationHash": "0xcf1c5e5815dd55af618c16a4c99f88e537fbdea8488ffd76ed0d442acf7cd585",
-    "creationBytes": 23993
+    "creationHash": "0xccc2567f7c5e284ee0f05894f3a157706f5151e32c2527abc5f8f12a90a293ed",
+    "creationBytes": 23984
   }
 };
 

@@ -94,13 +94,15 @@ RULES = {
     '    assert self.claimed_total_micros <= self._record(self.tip).withdrawn_total_micros, "WITHDRAWN_TOTAL"\n': "",
 }
 
-# another bridge without the rules on the form of a batch; it takes only short chunks, to fit into an EVM's memory
+# another bridge without the rules on the form of a batch; it takes only short chunks, to fit into an EVM's memory.
+# Whoever takes his bond home from a seat that is open opens it once more there
 RULES_OF_FORM = {
     # C8: so many chunks as a proof can name
     "MAX_CHUNKS: public(constant(uint256)) = 24\n": f"MAX_CHUNKS: public(constant(uint256)) = {UNPROVABLE_CHUNKS}\n",
     "MAX_CHUNK_BYTES: public(constant(uint256)) = 7600\n": "MAX_CHUNK_BYTES: public(constant(uint256)) = 64\n",
     # C8: the bytes are in the log
     "        bodies=bodies,\n": "        bodies=empty(DynArray[Bytes[MAX_CHUNK_BYTES], MAX_CHUNKS]),\n",
+    "        self._empty_seat()\n    log BondWithdrawn": "        self._open_seat()\n    log BondWithdrawn",
 }
 
 
@@ -283,6 +285,27 @@ def test_h3_lose_the_seat_and_take_it_back_in_the_same_breath(attacked: Harness,
     assert held == (0 if ruled else 4)
     # Whoever stood ready has it.
     assert succeeds(lambda: attacked.take_seat(STRANGER)) is ruled
+
+
+def test_keep_an_open_seat_from_everybody_with_a_bond_that_is_lent(attacked_by_form: Harness, ruled: bool) -> None:
+    attacked = attacked_by_form
+    squatter = attacked.evm.deploy(compile_stub("StubSquatter"))
+    bridge = attacked.bridge
+    kept = 0
+    for _ in range(4):
+        attacked.evm.now += 12
+        # All at the top of a block: the bond is back at its end, since nothing was ever committed on it.
+        taken, left, repaid = (
+            bridge.artifact.encode_call("take_seat", ""),
+            bridge.artifact.encode_call("resign", attacked.evm.now),
+            bridge.artifact.encode_call("withdraw_bond", bridge.call("bond_count") + 1),
+        )
+        moves = [(taken, BOND), (left, 0), (repaid, 0)]
+        squatter.send("act", bridge.address, moves, sender=STRANGER, value_wei=BOND)
+        if succeeds(lambda: bridge.send("take_seat", "", sender=SUCCESSOR, value_wei=BOND)):
+            break
+        kept += 1
+    assert kept == (0 if ruled else 4)
 
 
 def test_f10_undo_a_lie_of_ones_own_and_be_back_until_the_bridge_freezes(attacked: Harness, ruled: bool) -> None:

@@ -207,10 +207,28 @@ def test_whoever_leaves_is_paid_whatever_his_index() -> None:
     closing(even(), {leaver: account(OWNERS[1], DOLLAR)}, (FUND, 1, c.OK), **head)
 
 
-def test_who_leaves_and_finds_no_price_pays_the_funding_that_is_due_first() -> None:
+@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize(("head_age", "tick_age"), [(0, 1), (1, 0)])
+def test_a_head_is_over_with_an_entry_of_half_an_hour_later(head_age: int, tick_age: int, late: int) -> None:
+    globals = even(tick_time=NOW - tick_age)
+    head = {"head_account": ALICE, "head_market": 0, "head_lots": 3, "head_time": NOW - head_age, "head_limit": 5}
+    for name, value in head.items():
+        setattr(globals, name, value)
+    rows = {1: account(OWNERS[3], 0), ALICE: holder(globals, 0, 3, 10 * DOLLAR)}
+    state = venue.build_state(globals, rows, begun=1)
+    passing = [venue.deposit(containers.NOBODY, 5), venue.about_nobody(NOW + constants.HEAD_PATIENCE + late)]
+    step = operations.rescue_bytes(constants.CLOSE_STEP, containers.Rescue(0, 0, ALICE, FUND, 3))
+
+    assert venue.run(state, *passing).codes == (c.REFUNDED, c.RESERVED)
+    assert state.globals.head_limit == (constants.HEAD_OVER if late else 5)
+    assert venue.run(state, step, timestamp=state.commitment.timestamp).codes == (c.STALE if late else c.UNSTEADY,)
+
+
+@pytest.mark.parametrize("dollars", [10, 0])
+def test_who_leaves_and_finds_no_price_pays_the_funding_that_is_due_first(dollars: int) -> None:
     globals = even(tick_time=NOW - constants.HEAD_PATIENCE - 1)
-    leaver = holder(globals, 0, 3, 10 * DOLLAR)
+    leaver = holder(globals, 0, 3, dollars * DOLLAR)
     globals.risk.funding_index[0] = 7
-    head = {"head_account": ALICE, "head_market": constants.MARKETS, "head_lots": 0}
+    head = {"head_account": ALICE, "head_market": constants.MARKETS, "head_lots": 0, "head_limit": constants.HEAD_OVER}
 
     closing(globals, {ALICE: leaver}, (FUND, 1, c.STALE), head_time=NOW - constants.HEAD_PATIENCE - 1, **head)

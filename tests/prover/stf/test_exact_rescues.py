@@ -408,11 +408,12 @@ FUND: Final = constants.insurance_account(0)
 FIRST, SECOND, THIRD, FOURTH = range(MAKER + 1, MAKER + 5)
 
 
-def test_a_head_ends_after_its_patience_and_not_at_it() -> None:
-    globals = even(tick_time=NOW - constants.HEAD_PATIENCE, tick_queued=1)
+@pytest.mark.parametrize(("late", "code"), [(0, c.OK), (1, c.UNSTEADY)])
+def test_a_tick_of_the_queue_is_young_for_half_an_hour(late: int, code: int) -> None:
+    globals = even(tick_time=NOW - constants.HEAD_PATIENCE - late, tick_queued=1)
     rows = {MAKER: holder(globals, 0, 20, DOLLAR), FUND: holder(globals, 0, -100, 1)}
 
-    closing(globals, rows, (FUND, 5, c.OK), head_time=NOW - constants.HEAD_PATIENCE - 1)
+    closing(globals, rows, (FUND, 5, code), head_time=NOW - constants.HEAD_PATIENCE - 2)
 
 
 OLD: Final = NOW - constants.HEAD_PATIENCE - 1

@@ -94,6 +94,19 @@ def test_a_market_is_listed_within_the_laws_ranges() -> None:
     assert venue.run(venue.build_state(distinct()), *chunk).codes == tuple(expected)
 
 
+def test_what_stood_without_a_price_is_none_before_the_one_that_comes_back() -> None:
+    state = venue.build_state(distinct(tick_time=NOW - 2 * constants.TICK_STEP))
+    first = state.globals.risk.price[0]
+    others = state.globals.risk.price[1:3]
+    assert first != 0
+    seen = []
+    for time, price in ((NOW - constants.TICK_STEP, 0), (NOW, first + 7), (NOW + constants.TICK_STEP, first + 9)):
+        assert venue.run(state, venue.tick(time, [price, *others])).codes == (c.OK,)
+        seen.append((state.globals.risk.price[0], state.globals.markets[0].previous_price))
+
+    assert seen == [(first, constants.SET_ASIDE), (first + 7, 0), (first + 9, first + 7)]
+
+
 STEPS: Final = {
     **{name: abs(GIVEN[name]) // 4 for name in GIVEN if name not in ("status", "label", "price")},
     "maker_fee_ppm": 100,

@@ -180,12 +180,27 @@ class TestForcedClose:
         close = forced(constants.FORCED_CLOSE, time=entered_at, amount=BITCOIN)
         assert venue.run(state, close).codes == (c.OK,)
         patient = max(entered_at, NOW) + constants.HEAD_PATIENCE
-        assert venue.run(state, step(POOL, 1), timestamp=patient).codes == (c.UNSTEADY,)
-        assert venue.run(state, step(1, 1), timestamp=patient + 1).codes == (c.STALE,)
+        # By the time of what came behind it: the operator's own clock ends nothing.
+        passing = venue.about_nobody(patient), step(POOL, 1)
+        assert venue.run(state, *passing, timestamp=patient + constants.HOUR).codes == (c.RESERVED, c.UNSTEADY)
+        passing = venue.about_nobody(patient + 1), step(1, 1)
+        assert venue.run(state, *passing).codes == (c.RESERVED, c.STALE)
         globals = state.globals
         assert (globals.head_account, globals.head_market, globals.head_lots) == (0, 0, 0)
         assert (globals.head_time, globals.head_limit) == (0, 0)
-        assert (state.commitment.queue_count, state.account(TRADER).positions[0].size) == (1, BITCOIN)
+        assert (state.commitment.queue_count, state.account(TRADER).positions[0].size) == (3, BITCOIN)
+
+    def test_a_tick_that_came_between_keeps_it(self) -> None:
+        state = state_of(long(60_000))
+        assert venue.run(state, forced(constants.FORCED_CLOSE, time=NOW, amount=BITCOIN)).codes == (c.OK,)
+        payload = venue.tick(NOW + constants.TICK_STEP, [BTC, 300_000, 1_500_000])[1:]
+        tick = venue.entry(constants.FORCED_TICK, payload, venue.DEPOSITOR, NOW + constants.TICK_STEP)
+        late = NOW + constants.HEAD_PATIENCE + constants.TICK_STEP
+        chunk = tick, venue.about_nobody(late), step(POOL, 1)
+        assert venue.run(state, *chunk).codes == (c.OK, c.RESERVED, c.OK)
+        # And a deposit has no time of its own.
+        passing = venue.deposit(containers.NOBODY, 5), step(POOL, 1)
+        assert venue.run(state, *passing, timestamp=late + 1).codes == (c.REFUNDED, c.UNSTEADY)
 
     @pytest.mark.parametrize(("side", "limit"), [(1, BTC), (1, 0), (-1, BTC), (-1, 0)])
     def test_within_its_limit_it_is_closed(self, side: int, limit: int) -> None:
@@ -268,8 +283,8 @@ class TestLeave:
         assert venue.run(state, forced(constants.LEAVE, time=NOW)).codes == (c.OK,)
         assert (state.commitment.queue_count, venue.begun(state.commitment)) == (0, 1)
         late = NOW + constants.HEAD_PATIENCE + 1
-        assert venue.run(state, step(POOL, 1), timestamp=late).codes == (c.STALE,)
-        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
+        assert venue.run(state, venue.about_nobody(late), step(POOL, 1)).codes == (c.RESERVED, c.STALE)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (2, 0)
         assert state.account(TRADER).positions[0].size == BITCOIN
         # A quarter of the notional stays with them.
         assert state.commitment.withdrawn_total == 5_000 * DOLLAR

@@ -205,6 +205,7 @@ def test_nobody_is_rescued_in_a_market_without_a_price() -> None:
     assert ticks(world, 591_500, 1) == []
     assert ticks(world, 0, 3) == [], "below close-out at the one price that there is"
     assert world.position(0) == HEAVY
+    assert ticks(world, 591_500, 1) == [], "what stood is no price before it"
     assert ticks(world, 591_500, 1) == [TAKE_OVER]
     world.check()
 
@@ -510,15 +511,19 @@ def test_a_forced_close_without_a_price_ends_in_silence(restarts: bool) -> None:
     if restarts:
         world.engine = Engine(BufferedStore(world.store), world.domain)
     assert [entry.done for entry in world.engine.entries][-2:] == [False, True]
-    # Nothing but the edge's own seals; before its time one of them changes nothing, and is in no journal.
+    # The edge's own seals change nothing, however late it is, and are in no journal.
     journaled = len(world.journal)
-    world.now = quiet
+    world.now = quiet + constants.HOUR
     world.seal()
     assert (begun(world.engine.view.commitment), len(world.journal)) == (2, journaled)
-    world.now = quiet + 1
+    # An entry that came half an hour later, and no tick before it, does.
+    assert world.process(leave(quiet, 0, owner(5))).code == codes.RESERVED
     world.seal()
-    assert (begun(world.engine.view.commitment), len(world.journal)) == (0, journaled + 1)
-    head = world.engine.entries[-2]
+    assert begun(world.engine.view.commitment) == 3
+    assert world.process(leave(quiet + 1, 0, owner(5))).code == codes.RESERVED
+    world.seal()
+    assert begun(world.engine.view.commitment) == 0
+    head = world.engine.entries[-4]
     assert (head.done, head.code, world.position(0)) == (True, codes.STALE, HEAVY)
     world.check()
 
@@ -575,11 +580,14 @@ def test_a_leave_that_one_price_of_two_calls_insolvent_waits_also_without_ticks(
         world.now = last + silence
         world.seal()
         assert begun(world.engine.view.commitment) == 1
-    # After half an hour without a tick it must not stop the queue.
+    # After half an hour without a tick it must not stop the queue, once something came behind it.
     world.now = last + constants.HEAD_PATIENCE + 1
     world.seal()
+    assert begun(world.engine.view.commitment) == 1
+    assert world.process(leave(world.now, 0, owner(1))).code == codes.RESERVED
+    world.seal()
     assert (world.position(1), begun(world.engine.view.commitment)) == (lots, 0)
-    assert world.engine.entries[-1].code == codes.STALE
+    assert world.engine.entries[-2].code == codes.STALE
     world.check()
 
 
