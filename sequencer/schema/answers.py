@@ -235,6 +235,19 @@ class AcknowledgementView(msgspec.Struct, frozen=True, kw_only=True):
     signature: HexText
 
 
+class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order's owner has signed. time_in_force, trigger: as they are signed; the prices in ticks."""
+
+    size_lots: int
+    limit_price_ticks: int
+    time_in_force: int
+    post_only: bool
+    reduce_only: bool
+    trigger: int
+    trigger_price_ticks: int
+    expires_at_ms: int
+
+
 class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
     """catenary_order and catenary_orders: what became of an order, by now where it came again or was asked for.
 
@@ -242,6 +255,7 @@ class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
     was asked for. reason: why it, or its rest, did not go on. fees_micros: its own. blocking_lots: of what stood
     first and was in its way, as less than a fill-or-kill order; blocking_order_id: whose it was, of the same owner.
     events: where it was asked for, the first and the newest steps, all but untold_events of them.
+    terms: where it was asked for and once taken, as it was signed.
     acknowledgement: where it was submitted; None where it came again long after.
     """
 
@@ -257,6 +271,7 @@ class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
     blocking_lots: int
     events: list[OrderEvent]
     untold_events: int
+    terms: OrderTerms | None = None
     acknowledgement: AcknowledgementView | None = None
     finality: Finality
 

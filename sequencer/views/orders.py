@@ -1,12 +1,13 @@
 """Orders as they are told: each step of a life, and what a life has come to."""
 
 from prover.signing.operations import order_name
-from prover.stf import codes, containers
+from prover.stf import codes, constants, containers, encoding
+from prover.stf.words import word_at
 from sequencer.engine.effects import Processed
 from sequencer.engine.life.lives import Life
 from sequencer.engine.life.steps import Place, Told
 from sequencer.engine.order_book import order_id
-from sequencer.schema.answers import OrderEvent, OrderResult
+from sequencer.schema.answers import OrderEvent, OrderResult, OrderTerms
 from sequencer.views.books import fill_view, side_of
 from sequencer.views.markets import names
 
@@ -76,7 +77,24 @@ def life_view(globals: containers.Globals, place: Place, life: Life) -> OrderRes
         blocking_lots=0,
         events=[event_view(globals, Told(place, life.market, life.side, life.client, step)) for step in life.steps],
         untold_events=life.untold,
+        terms=terms_view(life.signed),
         finality="sequenced",
+    )
+
+
+def terms_view(signed: bytes) -> OrderTerms:
+    """An order's bytes without the signature, read."""
+    whole = signed.ljust(constants.ORDER_LENGTH, b"\0")
+    order = encoding.order(word_at(whole, 1), word_at(whole, 32))
+    return OrderTerms(
+        size_lots=order.size,
+        limit_price_ticks=order.limit_price,
+        time_in_force=order.time_in_force,
+        post_only=order.post_only == 1,
+        reduce_only=order.reduce_only == 1,
+        trigger=order.trigger,
+        trigger_price_ticks=order.trigger_price,
+        expires_at_ms=order.expires_at,
     )
 
 

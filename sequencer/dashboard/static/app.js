@@ -4,6 +4,7 @@ import "./access.js";
 import { api, link } from "./feeds.js";
 import { html } from "./html.js";
 import { Explaining } from "./parts/explain.js";
+import { Endings } from "./parts/endings.js";
 import { keepFocus } from "./parts/focus.js";
 import { Header } from "./parts/header.js";
 import { MarginCalls } from "./parts/margin_call.js";
@@ -26,6 +27,7 @@ function App() {
     <${PoolStrip} />
     <${MarginCalls} />
     <main id="main" tabindex="-1" class="view-${view}"><${View} /></main>
+    <${Endings} />
     <${Explaining} />
     <${Toasts} />`;
 }

@@ -128,6 +128,13 @@ export function timeOfDay(ms) {
   return clock.format(ms);
 }
 
+const near = new Intl.DateTimeFormat(locale, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+/** Until when, as long as nobody counts seconds. @param {number} ms */
+export function dayAndTime(ms) {
+  return near.format(ms);
+}
+
 /** @param {number} ms */
 export function exactTime(ms) {
   return whole.format(ms);

@@ -5,6 +5,7 @@
  * @import {AccountView, MarketView, UnsignedOperation} from "./wire"
  */
 import { ApiError } from "./api.js";
+import { said } from "./reasons.js";
 import { NEW_ACCOUNT } from "./terms.js";
 import { reducing } from "./ways_out.js";
 
@@ -18,7 +19,7 @@ import { reducing } from "./ways_out.js";
  */
 export async function openIsolated({ send, call }, { from, micros, order, known }) {
   const seen = await call("catenary_preview", { operation: order, opened_with_micros: micros.toString() });
-  if (seen.code !== 0) throw new ApiError("REFUSED", `The order would be refused there, so nothing was sent: ${seen.refusal}`);
+  if (seen.code !== 0) throw new ApiError("REFUSED", `The order would be refused there, so nothing was sent: ${said(seen.refusal)}`);
   const { account_opened: opened } = await send({ kind: "transfer", account: from, to_account: NEW_ACCOUNT, amount_micros: micros.toString() });
   // Invariant: the order is signed for no account that was there before, whatever the node calls new.
   if (!Number.isInteger(opened) || known.includes(opened)) throw new ApiError("NOT_GENUINE", `The node calls account ${opened} a new one: nothing more is signed.`);

@@ -23,7 +23,8 @@ import { decimal, parsed } from "./format.js";
  * @property {"units" | "dollars" | "share"} unit share: percent of buying power, or of the position that is reduced
  * @property {string} slippage percent
  * @property {Force} force
- * @property {number} life_ms
+ * @property {number} life_ms of what rests
+ * @property {number} guard_life_ms of what waits for a trigger and only reduces
  * @property {boolean} isPostOnly
  * @property {boolean} isReduceOnly
  * @property {boolean} isGuarded whether a stop and a target come after it
@@ -63,7 +64,7 @@ export const KINDS = [
 /** @type {Form} */
 export const EMPTY = {
   side: "buy", kind: "limit", price: "", trigger: "", target: "", size: "", unit: "units", slippage: "", force: "gtt",
-  life_ms: 3_600_000, isPostOnly: false, isReduceOnly: false, isGuarded: false, guardStop: "", guardTarget: "",
+  life_ms: 3_600_000, guard_life_ms: 2_592_000_000, isPostOnly: false, isReduceOnly: false, isGuarded: false, guardStop: "", guardTarget: "",
   selfTrade: "cancel_taker", group: "", replaces: null,
 };
 
@@ -83,10 +84,18 @@ export const takes = (kind) => kind === "market" || kind === "stop" || kind === 
 /** Whether it can only reduce: who waits for a trigger and then takes at once. @param {Kind} kind */
 export const reduces = (kind) => waits(kind) && takes(kind);
 
+/** Whether an order of the form guards a position: what ends without a word guards nothing. @param {Form} form */
+export const isGuard = (form) => waits(form.kind) && (form.isReduceOnly || reduces(form.kind));
+
 /** How long an order of the form may live at most. @param {Form} form @param {VenueLimits | null} limits */
 export function longestLife(form, limits) {
-  if (waits(form.kind) && (form.isReduceOnly || reduces(form.kind))) return limits?.trigger_life_ms ?? 2_592_000_000;
+  if (isGuard(form)) return limits?.trigger_life_ms ?? EMPTY.guard_life_ms;
   return limits?.order_life_ms ?? 86_400_000;
+}
+
+/** How long it lives, by its form. @param {Form} form @param {VenueLimits | null} limits */
+export function lifeOf(form, limits) {
+  return Math.min(isGuard(form) ? form.guard_life_ms : form.life_ms, longestLife(form, limits));
 }
 
 /**
@@ -212,7 +221,7 @@ class Reading {
     }
     const longest = isWaiting && isReduceOnly ? (facts.limits?.trigger_life_ms ?? 2_592_000_000) : (facts.limits?.order_life_ms ?? 86_400_000);
     // A stop that comes after an entry waits as long as it may; what takes at once lives as the node says.
-    const life = isWaiting && side !== form.side ? longest : Math.min(form.life_ms, longest);
+    const life = isWaiting && side !== form.side ? longest : Math.min(isGuard(form) ? form.guard_life_ms : form.life_ms, longest);
     if (force === "gtt" || (isWaiting && isReduceOnly)) operation.expires_at_ms = Math.floor(facts.now_ms + Math.min(life, longest - CLOCKS_MS));
     return { operation, beside: form.selfTrade === "cancel_taker" ? {} : { self_trade: form.selfTrade }, isAfter: false };
   }

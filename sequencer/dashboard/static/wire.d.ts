@@ -512,6 +512,7 @@ export interface OrderResult {
   blocking_lots: number;
   events: OrderEvent[];
   untold_events: number;
+  terms?: OrderTerms | null;
   acknowledgement?: AcknowledgementView | null;
   finality: "final" | "posted" | "preview" | "sequenced";
 }
@@ -552,6 +553,17 @@ export interface OrderEvent {
   fee_micros: string;
   time_ms: number;
   sequence: number | string;
+}
+
+export interface OrderTerms {
+  size_lots: number;
+  limit_price_ticks: number;
+  time_in_force: number;
+  post_only: boolean;
+  reduce_only: boolean;
+  trigger: number;
+  trigger_price_ticks: number;
+  expires_at_ms: number;
 }
 
 export interface AcknowledgementView {

@@ -36,8 +36,8 @@ MOST_STEPS: Final = 128
 MOST_SUMS: Final = 64
 # Heads of accounts that stand in memory, whoever was asked for last.
 _HEADS_KEPT: Final = 4_096
-_IDENTITY_BYTES: Final = 16
-# The signed fields of an order: its bytes without the signature.
+_NAME_BYTES: Final = 16
+# The signed fields of an order, by which it is known again: its bytes without the signature.
 _SIGNED_BYTES: Final = constants.ORDER_LENGTH - 64
 
 # Acknowledged, and L1 can never take it.
@@ -46,17 +46,15 @@ OPEN: Final = ("armed", "dormant", "resting", "partially_filled")
 
 
 class Life(msgspec.Struct, array_like=True):
-    """All that is kept of an order. identity: of its signed fields; quote: micro-dollars that its fills came to.
+    """All that is kept of an order. signed: its bytes without the signature; quote: micro-dollars of its fills.
 
     fees: its own, micro-dollars; untold: steps that are not kept; sums: of the fills among them, by chunk.
     """
 
-    identity: bytes
+    signed: bytes
     signer: bytes
     market: int
     side: int
-    price: int
-    size: int
     client: str
     status: str = ""
     reason: str = ""
@@ -85,11 +83,6 @@ class _Head(msgspec.Struct, array_like=True):
 
     given: int
     newest: dict[int, int]
-
-
-def identity_of(operation: bytes) -> bytes:
-    """By which an order is known again: its signed fields, not its signature."""
-    return sha256(operation[:_SIGNED_BYTES]).digest()[:_IDENTITY_BYTES]
 
 
 def _step(life: Life, event: str, now: int, lots: int, sequence: int, **more: Any) -> Step:
@@ -197,7 +190,7 @@ class Lives:
             # Newer than all that its slot has held: most orders, for which nothing is looked up.
             return None
         life = self.find(account, slot, sequence)
-        if life is None or life.status == VOIDED or life.identity != identity_of(operation) or life.signer != signer:
+        if life is None or life.status == VOIDED or life.signed != operation[:_SIGNED_BYTES] or life.signer != signer:
             return None
         return Repeated(
             order=order_name(account, slot, sequence),
@@ -231,12 +224,10 @@ class Lives:
         place = place_of(effect.order)
         client = "" if given.terms is None else given.terms.client
         life = Life(
-            identity=identity_of(given.operation),
+            signed=given.operation[:_SIGNED_BYTES],
             signer=given.signer,
             market=effect.market,
             side=effect.side,
-            price=effect.price,
-            size=effect.size,
             client=client,
             status="resting",
             left=effect.size,
@@ -361,4 +352,4 @@ def _ring_key(account: int, place: int) -> bytes:
 
 
 def _client_key(account: int, client: str) -> bytes:
-    return CLIENT_KEY + account.to_bytes(3, "big") + sha256(client.encode()).digest()[:_IDENTITY_BYTES]
+    return CLIENT_KEY + account.to_bytes(3, "big") + sha256(client.encode()).digest()[:_NAME_BYTES]

@@ -13,7 +13,7 @@ import { send } from "../session.js";
 import { account, addressOf, market, marketOf, now } from "../venue.js";
 
 /** What is chosen stays chosen; what is typed is gone with the page. */
-const choices = remembered("order", { kind: EMPTY.kind, unit: EMPTY.unit, force: EMPTY.force, life_ms: EMPTY.life_ms, selfTrade: EMPTY.selfTrade });
+const choices = remembered("order", { kind: EMPTY.kind, unit: EMPTY.unit, force: EMPTY.force, life_ms: EMPTY.life_ms, guard_life_ms: EMPTY.guard_life_ms, selfTrade: EMPTY.selfTrade });
 
 /** @type {import("@preact/signals").Signal<Form>} */
 export const form = signal({ ...EMPTY, ...choices.peek() });

@@ -10,6 +10,7 @@ import { forgotten, transactions } from "../transactions.js";
 import { account, addressOf } from "../venue.js";
 import { say } from "./toast.js";
 import { Becomes } from "./value.js";
+import { Why } from "./why.js";
 
 const WORDS = { asked: "asked", sent: "sent, waiting for L1", mined: "mined", confirmed: "confirmed", refused: "not done" };
 
@@ -55,7 +56,7 @@ function Leaving({ from, to, micros }) {
   const { preview, error, isOld } = previewer.seen.value;
   if (error) return html`<p class="refusal">${error.message}</p>`;
   if (preview === null) return html`<p class="soft">Asking the node…</p>`;
-  if (preview.code !== 0) return html`<p class="soft">It cannot leave now: ${dollars(preview.before.withdrawable_micros)} dollars can.</p>`;
+  if (preview.code !== 0) return html`<p class="soft">It cannot leave now: ${dollars(preview.before.withdrawable_micros)} dollars can. <${Why} of=${preview.refusal} /></p>`;
   const { before, after } = preview;
   return html`<p class="soft">Withdrawn, equity <${Becomes} before=${dollars(before.equity_micros)} after=${dollars(after.equity_micros)} isOld=${isOld} />, free <${Becomes} before=${dollars(before.free_collateral_micros)} after=${dollars(after.free_collateral_micros)} isOld=${isOld} /></p>`;
 }

@@ -13,6 +13,7 @@ import { account } from "../venue.js";
 import { seenAccount } from "./drafting.js";
 import { say } from "./toast.js";
 import { Becomes } from "./value.js";
+import { Why } from "./why.js";
 
 const isOpen = signal(false);
 const typed = signal("");
@@ -45,7 +46,7 @@ function Bound({ view }) {
     <input id="leverage-bound" inputmode="decimal" value=${typed.value} aria-invalid=${typed.value !== "" && bound === null ? "true" : null} onInput=${(/** @type {any} */ event) => (typed.value = event.currentTarget.value)} />
     <p class="soft">Free collateral <${Becomes} before=${dollars(view.free_collateral_micros)} after=${preview && dollars(preview.after.free_collateral_micros)} isOld=${isOld} /></p>
     ${preview?.leaving?.length ? html`<p class="warning">${preview.leaving.length} open orders would leave: nothing covers them any more.</p>` : null}
-    ${isRefused && html`<p class="refusal">${error?.message ?? preview?.refusal}</p>`}
+    ${isRefused && html`<p class="refusal"><${Why} of=${error?.message ?? preview?.refusal ?? ""} /></p>`}
     <button type="submit" disabled=${!owned || bound === null || isRefused}>${owned ? "Set" : "The owner's key alone sets it"}</button>
   </form>`;
 }

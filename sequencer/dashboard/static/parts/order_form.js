@@ -2,10 +2,10 @@
 import { signal } from "@preact/signals";
 import { html } from "../html.js";
 import { useFeed } from "../feeds.js";
-import { decimal, size as lotsText } from "../format.js";
-import { drafted, KINDS, longestLife, opposite, reduces, SLIPPAGE, takes, waits, wholeOf } from "../order.js";
+import { dayAndTime, decimal, size as lotsText } from "../format.js";
+import { drafted, EMPTY, isGuard, KINDS, lifeOf, longestLife, opposite, reduces, SLIPPAGE, takes, waits, wholeOf } from "../order.js";
 import { session } from "../session.js";
-import { account, addressOf } from "../venue.js";
+import { account, addressOf, now, second } from "../venue.js";
 import { choose, clear, facts, fill, form, isSheetOpen, limits, read, seen, seenMarket, sendAll } from "./drafting.js";
 import { Check, Choice, Field } from "./order_form_fields.js";
 import { Outlook } from "./order_form_outlook.js";
@@ -32,6 +32,7 @@ export function OrderForm() {
     <${Size} problem=${problems.size} />
     <${Guards} />
     <${More} />
+    <${Ends} />
     <${Outlook} />
     <${Button} />
   </form>`;
@@ -126,8 +127,8 @@ function More() {
   return html`<details class="more">
     <summary>More <span class="soft">${more(now, isLimit)}</span></summary>
     ${isLimit && html`<${Choice} label="Time in force" id="order-force" value=${now.force} options=${forces} choose=${(/** @type {any} */ force) => choose({ force })} />`}
-    ${((isLimit && now.force === "gtt") || waits(now.kind)) &&
-    html`<${Choice} label="Lives" id="order-life" value=${String(Math.min(now.life_ms, longest))} options=${lives} choose=${(/** @type {string} */ life) => choose({ life_ms: Number(life) })} />`}
+    ${isPatient(now) &&
+    html`<${Choice} label="Lives" id="order-life" value=${String(lifeOf(now, limits.value))} options=${lives} choose=${(/** @type {string} */ life) => choose(isGuard(now) ? { guard_life_ms: Number(life) } : { life_ms: Number(life) })} />`}
     ${isLimit && html`<${Check} name="isPostOnly" label="Post-only" says="Never takes: refused if it would." isOff=${now.force !== "gtt"} problem=${problems.isPostOnly} />`}
     <${Check} name="isReduceOnly" label="Reduce-only" says="Only shrinks a position." isForced=${reduces(now.kind)} />
     <${Choice}
@@ -137,6 +138,20 @@ function More() {
     />
     <${Field} name="group" label="Group (one cancels the other)" placeholder="none" problem=${problems.group} />
   </details>`;
+}
+
+/** Whether it waits, in the book or for its trigger. @param {import("../order.js").Form} now */
+const isPatient = (now) => waits(now.kind) || (now.kind === "limit" && now.force === "gtt");
+
+/** Until when what is sent lives, in plain sight: what ends without a word guards nothing. */
+function Ends() {
+  const form_ = form.value;
+  second.value;
+  const until = (/** @type {number} */ life) => dayAndTime(now() + life);
+  const own = isPatient(form_) ? `${isGuard(form_) ? "Guards" : "Waits"} until ${until(lifeOf(form_, limits.value))}` : "";
+  const guarded = form_.isGuarded && !isGuard(form_) && !waits(form_.kind) && !form_.isReduceOnly ? `stop and target guard until ${until(limits.value?.trigger_life_ms ?? EMPTY.guard_life_ms)}` : "";
+  const text = [own, guarded].filter(Boolean).join("; ");
+  return text && html`<p class="soft hint ends">${text.slice(0, 1).toUpperCase() + text.slice(1)}.</p>`;
 }
 
 /** @param {import("../order.js").Form} now @param {boolean} isLimit */

@@ -7,9 +7,10 @@
 import { html } from "../html.js";
 import { decimal, dollars, exactDollars, NO_LIQUIDATION_PRICE, percent, price, size, times, WHY_NO_LIQUIDATION_PRICE } from "../format.js";
 import { beyondLiquidation, firesAtOnce } from "../order.js";
+import { within } from "../reasons.js";
 import { fill, read, seen, seenAccount, seenMarket } from "./drafting.js";
-import { whyLeft } from "./order_form_results.js";
 import { Becomes } from "./value.js";
+import { Why } from "./why.js";
 
 export function Outlook() {
   const [{ preview, error, isOld }, market, account] = [seen.value, seenMarket.value, seenAccount.value];
@@ -61,7 +62,7 @@ function Fate({ preview, market }) {
   if (filled > 0n) parts.push(`${size(filled, market)} filled at ${average(preview, market)} on average`);
   if (left > 0n) {
     const rest = { resting: "rests in the book", partially_filled: "rests in the book", armed: "waits for the trigger", dormant: "waits for its entry" }[preview.status];
-    parts.push(`${size(left, market)} ${rest ?? `leaves${preview.refusal ? `: ${whyLeft(preview.refusal)}` : ""}`}`);
+    parts.push(`${size(left, market)} ${rest ?? `leaves${preview.refusal ? `: ${within(preview.refusal)}` : ""}`}`);
   }
   const taking = filled > 0n && left > 0n && preview.status === "expired";
   return html`<p>${parts.join("; ") || "Nothing would come of it: there is nothing to reduce."}</p>
@@ -78,20 +79,9 @@ function Refusal({ preview, market }) {
       <button type="button" class="chip" onClick=${() => take(most, market)}>Take ${size(most, market)} ${market.name}</button>`;
   }
   const offer = offered(preview, market);
-  return html`<p class="refusal">${SAYS[preview.refusal] ?? preview.refusal}</p>
+  return html`<p class="refusal"><${Why} of=${preview.refusal} /></p>
     ${offer && html`<button type="button" class="chip" onClick=${() => fill(offer.changes)}>${offer.title}</button>`}`;
 }
-
-/** @type {Record<string, string>} */
-const SAYS = {
-  TOO_SMALL: "The order is smaller than this market's smallest.",
-  POST_ONLY: "It would take, and you ask that it never does.",
-  REDUCE_ONLY: "There is no position that it could reduce.",
-  GRACE: "Prices were missing: until the grace ends nothing may grow risk.",
-  STALE: "The oracle price is too old to trade at.",
-  PRICE_BAND: "The price is further from the oracle price than this market allows.",
-  MARKET_REDUCES: "This market closes: only reduce-only orders are taken.",
-};
 
 /**
  * What would be taken instead, by the limit that was passed.

@@ -5,17 +5,8 @@
  * @import {Leg} from "../order.js"
  */
 import { price, size } from "../format.js";
+import { within } from "../reasons.js";
 import { say } from "./toast.js";
-
-/** Why a rest leaves. @type {Record<string, string>} */
-const LEAVES = {
-  UNCROSSED: "nothing more stands within its limit",
-  ALL_OR_NOTHING: "no single order takes all of it",
-  TAKER_MARGIN: "the free collateral does not cover more",
-};
-
-/** @param {string} reason */
-export const whyLeft = (reason) => LEAVES[reason] ?? reason.toLowerCase().replaceAll("_", " ");
 
 /**
  * @param {Leg[]} legs
@@ -36,7 +27,7 @@ export function sentence(result, market) {
   const parts = [];
   if (result.filled_lots > 0) parts.push(`${size(result.filled_lots, market)} filled${result.fills.length > 0 ? ` at ${average(result, market)}` : ""}`);
   if (result.remaining_lots > 0 && ["resting", "partially_filled", "armed", "dormant"].includes(result.status)) parts.push(`${size(result.remaining_lots, market)} open`);
-  if (result.reason && result.reason !== result.status) parts.push(`the rest left: ${whyLeft(result.reason)}`);
+  if (result.reason && result.reason !== result.status) parts.push(`the rest left: ${within(result.reason)}`);
   return parts.join("; ");
 }
 

@@ -6,11 +6,14 @@
 import { useEffect, useMemo } from "preact/hooks";
 import { html } from "../html.js";
 import { api, useFeed } from "../feeds.js";
-import { decimal, exactTime, price, size, timeOfDay } from "../format.js";
+import { dayAndTime, decimal, exactTime, price, size, timeOfDay } from "../format.js";
+import { averageOf, endOf, kindOf } from "../lives.js";
 import { Pages } from "../pages.js";
+import { codeOf } from "../reasons.js";
 import { marketOf } from "../venue.js";
 import { Table } from "./table.js";
 import { Money } from "./value.js";
+import { Why } from "./why.js";
 
 const PAGE = 100;
 
@@ -79,19 +82,40 @@ export function History({ view }) {
     return { rows: orders, older };
   }, view);
   const of = useMarkets();
+  /** @param {OrderResult} one @returns {OrderEvent} */
+  const first = (one) => /** @type {OrderEvent} */ (one.events[0]);
+  /** What was signed, where the node tells it. @param {OrderResult} one @param {(terms: import("../wire").OrderTerms) => string} write */
+  const signed = (one, write) => (one.terms ? write(one.terms) : "");
+  /** @param {OrderResult} one @param {number | bigint | null} ticks */
+  const priced = (one, ticks) => (ticks ? price(ticks, of(first(one))) : "");
+  /** @param {OrderResult} one @param {number | bigint | null} ticks */
+  const exact = (one, ticks) => (ticks ? decimal(ticks, of(first(one)).price_decimals) : "");
   /** @param {OrderResult} one */
-  const first = (one) => one.events[0];
+  const size_ = (one) => one.terms?.size_lots ?? first(one).lots;
   /** @type {import("./table.js").Column<OrderResult>[]} */
   const columns = [
-    { title: "Time", text: (one) => TIME.text(first(one) ?? { time_ms: 0 }), cell: (one) => (first(one) ? TIME.cell?.(/** @type {OrderEvent} */ (first(one))) : "") },
-    { title: "Market", text: (one) => first(one)?.market ?? "" },
-    { title: "Side", text: (one) => first(one)?.side ?? "" },
-    { title: "Status", text: (one) => one.status, cell: (one) => html`${one.status.replaceAll("_", " ")}${one.reason && one.reason !== one.status && html` <span class="soft">${one.reason}</span>`}` },
-    { title: "Filled", text: (one) => (first(one) ? decimal(one.filled_lots, of(/** @type {OrderEvent} */ (first(one))).size_decimals) : ""), cell: (one) => (first(one) ? size(one.filled_lots, of(/** @type {OrderEvent} */ (first(one)))) : "") },
+    { title: "Time", text: (one) => TIME.text(first(one)), cell: (one) => TIME.cell?.(first(one)) },
+    { title: "Market", text: (one) => first(one).market },
+    { title: "Side", text: (one) => first(one).side, cell: (one) => html`<span class=${first(one).side === "buy" ? "gain" : "loss"}>${first(one).side}</span>` },
+    { title: "Type", text: (one) => signed(one, (terms) => kindOf(terms, first(one).side)) },
+    { title: "Size", text: (one) => decimal(size_(one), of(first(one)).size_decimals), cell: (one) => size(size_(one), of(first(one))) },
+    { title: "Price", text: (one) => exact(one, one.terms?.limit_price_ticks ?? null), cell: (one) => priced(one, one.terms?.limit_price_ticks ?? null) },
+    { title: "Trigger", text: (one) => exact(one, one.terms?.trigger_price_ticks ?? null), cell: (one) => signed(one, (terms) => (terms.trigger === 0 ? "" : `${terms.trigger === 1 ? "≥" : "≤"} ${priced(one, terms.trigger_price_ticks)}`)) },
+    { title: "Filled", text: (one) => decimal(one.filled_lots, of(first(one)).size_decimals), cell: (one) => size(one.filled_lots, of(first(one))) },
+    { title: "At", text: (one) => exact(one, averageOf(one)), cell: (one) => priced(one, averageOf(one)) },
     { title: "Fees", text: (one) => decimal(one.fees_micros, 6), cell: (one) => html`<${Money} micros=${one.fees_micros} digits=${4} />` },
+    { title: "What became of it", text: (one) => [one.status, endOf(one)?.reason].filter(Boolean).join(": "), cell: (one) => html`<${Ended} of=${one} />` },
     { title: "Steps", text: (one) => one.events.map((step) => step.event).join(" > "), cell: (one) => html`<${Steps} order=${one} of=${of} />` },
   ];
   return html`<${Paged} pages=${pages} name="order history" columns=${columns} rowKey=${(/** @type {OrderResult} */ one) => one.order_id} empty="No orders yet." />`;
+}
+
+/** @param {{of: OrderResult}} props */
+function Ended({ of }) {
+  const end = endOf(of);
+  if (end === null) return html`<span class="soft ended">${of.filled_lots > 0 ? "Filled in part. " : ""}${of.terms ? `Lives until ${dayAndTime(of.terms.expires_at_ms)}.` : ""}</span>`;
+  if (end.reason === "") return html`<span class="soft ended">Filled whole.</span>`;
+  return html`<span class="ended ${end.isUnasked ? "warning" : ""}" title=${end.at === null ? "" : exactTime(end.at)}>${of.filled_lots > 0 ? "Filled in part. " : ""}<${Why} of=${codeOf(end.detail) || end.reason} /></span>`;
 }
 
 /** @param {{order: OrderResult, of: (one: {market: string}) => {price_decimals: number, size_decimals: number}}} props */
@@ -101,7 +125,7 @@ function Steps({ order, of }) {
     <ol>
       ${order.events.map(
         (step, at) => html`<li key=${at}><span class="soft number" title=${exactTime(step.time_ms)}>${timeOfDay(step.time_ms)}</span> ${step.event}
-          ${step.lots > 0 ? html` ${size(step.lots, of(step))}` : ""}${step.price_ticks ? html` at ${price(step.price_ticks, of(step))}` : ""}${step.reason ? html` <span class="soft">${step.reason} ${step.detail}</span>` : ""}</li>`,
+          ${step.lots > 0 ? html` ${size(step.lots, of(step))}` : ""}${step.price_ticks ? html` at ${price(step.price_ticks, of(step))}` : ""}${step.reason ? html` <span class="soft"><${Why} of=${codeOf(step.detail) || step.reason} /></span>` : ""}</li>`,
       )}
     </ol>
   </details>`;

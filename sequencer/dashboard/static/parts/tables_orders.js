@@ -5,14 +5,13 @@
  */
 import { html } from "../html.js";
 import { useFeed } from "../feeds.js";
-import { decimal, exactTime, price, relative, size } from "../format.js";
+import { dayAndTime, decimal, exactTime, price, relative, size } from "../format.js";
+import { endsSoon, kindOf } from "../lives.js";
 import { send, session } from "../session.js";
 import { addressOf, hue, marketOf, now, second } from "../venue.js";
 import { fill, isSheetOpen, turnTo } from "./drafting.js";
 import { Table } from "./table.js";
 import { say } from "./toast.js";
-
-const FORCES = ["GTT", "IOC", "FOK"];
 
 /** @param {{view: AccountView}} props */
 export function OpenOrders({ view }) {
@@ -26,13 +25,13 @@ export function OpenOrders({ view }) {
   const columns = [
     { title: "Market", text: (one) => one.market, cell: (one) => html`<a href=${addressOf("trade", one.market)} class=${hue(markets, one.market)}><span class="dot" aria-hidden="true"></span>${one.market}</a>` },
     { title: "Side", text: (one) => one.side, cell: (one) => html`<span class=${one.side === "buy" ? "gain" : "loss"}>${one.side}</span>` },
-    { title: "Type", text: kindOf },
+    { title: "Type", text: (one) => kindOf(one, one.side) },
     { title: "Size", text: (one) => decimal(one.size_lots, of(one).size_decimals), cell: (one) => size(one.size_lots, of(one)) },
     { title: "Filled", text: (one) => decimal(one.filled_lots, of(one).size_decimals), cell: (one) => size(one.filled_lots, of(one)) },
     { title: "Price", text: (one) => decimal(one.limit_price_ticks, of(one).price_decimals), cell: (one) => price(one.limit_price_ticks, of(one)) },
     { title: "Trigger", text: (one) => (one.trigger ? decimal(one.trigger_price_ticks, of(one).price_decimals) : ""), cell: (one) => (one.trigger ? `${one.trigger === 1 ? "≥" : "≤"} ${price(one.trigger_price_ticks, of(one))}` : "") },
     { title: "Where", text: (one) => one.status, cell: (one) => html`<span title=${STATUS[one.status]}>${one.status}</span>` },
-    { title: "Ends", text: (one) => new Date(one.expires_at_ms).toISOString(), cell: (one) => html`<span title=${exactTime(one.expires_at_ms)}>${relative(one.expires_at_ms, now())}</span>` },
+    { title: "Ends", text: (one) => new Date(one.expires_at_ms).toISOString(), cell: (one) => html`<span class=${endsSoon(one, now()) ? "warning" : ""} title=${exactTime(one.expires_at_ms)}>${dayAndTime(one.expires_at_ms)}, ${relative(one.expires_at_ms, now())}</span>` },
     { title: "", text: () => "", cell: (one) => html`<span class="actions">
         <button type="button" class="chip" disabled=${!owned} onClick=${() => change(one, of(one))}>Change</button>
         <button type="button" class="chip" disabled=${!owned} onClick=${() => cancel({ kind: "cancel", account: view.account, slot: one.slot }, `${one.side} ${one.market}`)}>Cancel</button>
@@ -45,12 +44,6 @@ export function OpenOrders({ view }) {
 
 /** @type {Record<string, string>} */
 const STATUS = { resting: "Stands in the book.", armed: "Waits for its trigger.", dormant: "Waits for a fill of its entry." };
-
-/** @param {OpenOrder} one */
-function kindOf(one) {
-  const words = [one.trigger ? "trigger" : "", one.time_in_force === 0 ? "limit" : (FORCES[one.time_in_force] ?? ""), one.post_only ? "post-only" : "", one.reduce_only ? "reduce-only" : ""];
-  return words.filter(Boolean).join(", ");
-}
 
 /** @param {UnsignedOperation} operation @param {string} what */
 async function cancel(operation, what) {

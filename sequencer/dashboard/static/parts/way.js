@@ -11,22 +11,19 @@ import { dollars } from "../format.js";
 import { html } from "../html.js";
 import { Previewer } from "../preview.js";
 import { send, session } from "../session.js";
+import { within } from "../reasons.js";
 import { second } from "../venue.js";
 import { imagine } from "./imagined.js";
 import { ratioText } from "./shock_outcome.js";
 import { say } from "./toast.js";
 import { Becomes } from "./value.js";
+import { Why } from "./why.js";
 
 // How often a preview that is only looked at is asked for anew: prices move.
 const AGAIN_MS = 4_000;
 
-/** Refusals that are met here, in words. @type {Record<string, string>} */
-const SAYS = {
-  MARGIN: "the free collateral does not cover it",
-  TOO_SMALL: "it is smaller than this market's smallest order",
-  REDUCE_ONLY: "there is nothing to reduce",
-  LEAVING: "what is free, less a tenth of what is held in positions, does not cover it",
-};
+/** Of money that would leave an account, where its requirement forbids it. */
+const LEAVING = "What is free, less a tenth of what is held in positions, does not cover it.";
 
 /**
  * @typedef {object} WayProps
@@ -80,7 +77,7 @@ function isThin(preview) {
 
 /** @param {{preview: Preview | null, of: number | null, isOld: boolean, refusal: string, moves: boolean}} props moves: money out of an account */
 function Comes({ preview, of, isOld, refusal, moves }) {
-  if (refusal !== "") return html`<span class="way-comes loss">Not now: ${moves && refusal === "MARGIN" ? SAYS.LEAVING : SAYS[refusal] ?? refusal.replace(/\.$/, "")}.</span>`;
+  if (refusal !== "") return html`<span class="way-comes loss">Not now: <${Why} of=${refusal} words=${moves && refusal === "MARGIN" ? LEAVING : undefined} /></span>`;
   const [before, after] = pairOf(preview, of);
   if (!before || !after) return html`<span class="way-comes soft">Asking the node…</span>`;
   return html`<span class="way-comes">
@@ -105,7 +102,7 @@ export async function done(title, act) {
   try {
     const result = await act();
     // An order that met nobody was taken and did nothing.
-    if (result?.filled_lots === 0) say("wrong", `${title}: nothing was filled`, `Nobody stood in the book within half a percent${result.reason ? ` (${result.reason})` : ""}.`);
+    if (result?.filled_lots === 0) say("wrong", `${title}: nothing was filled`, `Nobody stood in the book within half a percent${result.reason ? `: ${within(result.reason)}` : ""}.`);
     else say("done", title, "sequenced");
     return result;
   } catch (error) {

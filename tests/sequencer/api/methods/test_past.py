@@ -102,6 +102,7 @@ async def test_orders_are_paged_back_from_the_newest(desk: Desk) -> None:
     page = await desk.ask("catenary_orderHistory", account=FIRST, limit=2)
     assert [order["status"] for order in page["orders"]] == ["resting", "filled"]
     assert page["orders"][1]["events"][-1]["event"] == "filled"
+    assert [order["terms"]["limit_price_ticks"] - PRICE for order in page["orders"]] == [90, 5]
     await desk.order(0, SELL, PRICE + 91, 100, slot=10)
     older = await desk.ask("catenary_orderHistory", account=FIRST, limit=3, before=page["older"])
     assert [order["fills"][0]["price_ticks"] - PRICE for order in older["orders"]] == [4, 3, 2]

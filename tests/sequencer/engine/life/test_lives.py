@@ -232,7 +232,7 @@ def test_fills_that_are_not_told_are_taken_back_too() -> None:
 
 
 def test_sums_of_many_chunks_are_joined_and_nothing_void_is_told_as_filled() -> None:
-    life = Life(b"", b"", 0, SELL, 1, 10**6, "", "resting", left=10**6)
+    life = Life(b"", b"", 0, SELL, "", "resting", left=10**6)
     for chunk in range(1, MOST_STEPS + MOST_SUMS + 10):
         fill = Fill(0, 1, 1, 17, 18, "", "", SELL, 2, 0, chunk, 0, 1)
         life.steps.append(Step("filled", 0, 1, chunk, "resting", 0, 0, fee=1, fill=fill))
