@@ -265,7 +265,10 @@ def force_rescue(
 @timeout_option
 @command
 def force_tick(settings: Settings, text: str, timeout: float | None) -> None:
-    """Enter signed prices that the sequencer withholds."""
+    """Enter signed prices that the sequencer withholds.
+
+    While a forced close or a leave stands, one in each half hour keeps it from ending without a price.
+    """
     tick = _tick(text)
 
     async def action(wallet: Wallet) -> Report:
