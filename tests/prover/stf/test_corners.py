@@ -62,10 +62,12 @@ def test_the_last_operation_takes_exactly_what_a_chunk_has_left(tag: int) -> Non
     assert (last == c.FULL, after) == (False, c.FULL)
 
 
-def test_one_kilogas_more_than_there_is_left_is_too_much() -> None:
-    room = filled(constants.MAX_WEIGHT - constants.FILL_WEIGHT + 1, 20)
+@pytest.mark.parametrize("tag", sorted(KINDS))
+def test_one_kilogas_more_than_there_is_left_is_too_much(tag: int) -> None:
+    kind = KINDS[tag]
+    room = filled(constants.MAX_WEIGHT - kind.weight + 1, constants.MAX_ACCOUNT_REFERENCES - kind.accounts)
 
-    *before, last = venue.run(venue.build_state(), *room, blank(constants.FILL)).codes
+    *before, last = venue.run(venue.build_state(accounts={ALICE: account()}), *room, blank(tag)).codes
 
     assert c.FULL not in before
     assert last == c.FULL
