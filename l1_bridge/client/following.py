@@ -1,10 +1,12 @@
 """A chain that may reorganise as events: a block joined with its logs, or an applied one left."""
 
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
+import structlog
 import trio
 
 from l1_bridge.client.errors import L1Rejected, L1ReorgTooDeep, L1TooLarge, L1Unavailable
@@ -13,6 +15,8 @@ from l1_bridge.client.values import Block, Log
 
 # A node that answers each question just in time must not keep its reader for hours: a poll takes what it has by then.
 _POLL_SECONDS: Final = 30.0
+# So often it is said at most that blocks or logs are not given.
+_SAID_SECONDS: Final = 60.0
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -124,14 +128,18 @@ class Follower:
 
     async def run(self, handle: Callable[[Applied | Reverted], Awaitable[None]]) -> None:
         """Hand every event to `handle`, for ever; waits out an unreachable or refusing node, not too large answers."""
+        log, said_at = structlog.get_logger("l1"), -math.inf
         while True:
             try:
                 found = await self.poll()
             except L1TooLarge:
                 raise
-            except (L1Unavailable, L1Rejected):
+            except (L1Unavailable, L1Rejected) as error:
                 # A rate limit or a header that a node behind a balancer lacks is a refusal in form only.
                 found = []
+                if trio.current_time() - said_at >= _SAID_SECONDS:
+                    said_at = trio.current_time()
+                    log.warning("l1.not_followed", next_block=self.next_block, error=str(error))
             for event in found:
                 await handle(event)
             if not found:

@@ -1,5 +1,6 @@
 """Where the facts are gathered by which a store knows whether it can post: L1 is asked at each of its blocks."""
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -70,8 +71,9 @@ class Watch:
         self._seen: _Seen | None = None
         self._clock = clock
         self._answered_at = clock()
-        # When it was said last that it does not answer, None where it does.
-        self._said_at: float | None = None
+        # When it was said last that it does not answer, and whether it has not answered since.
+        self._said_at = -math.inf
+        self._is_silent = False
         # The oldest chunk that L1 does not hold, and the time with which it begins.
         self._dated = (0, 0)
         # The newest batch, and when it came, or when nothing waited for one that could come.
@@ -106,16 +108,16 @@ class Watch:
         except L1Error as error:
             self._say_unread(error)
         else:
-            if self._said_at is not None:
+            if self._is_silent:
                 self._log.info("l1.read_again", silent_seconds=round(self._clock() - self._answered_at, 1))
-            self._answered_at, self._said_at = self._clock(), None
+            self._answered_at, self._is_silent = self._clock(), False
         self.judge()
 
     def _say_unread(self, error: L1Error) -> None:
-        """One line where L1 does not answer, and one a minute for as long as it does not."""
+        """One line where L1 does not answer, and one a minute for as long as it does not, or not always."""
         now = self._clock()
-        if self._said_at is None or now - self._said_at >= _SAID_SECONDS:
-            self._said_at = now
+        if now - self._said_at >= _SAID_SECONDS:
+            self._said_at, self._is_silent = now, True
             self._log.warning("l1.unread", error=str(error), silent_seconds=round(now - self._answered_at, 1))
 
     def recall(self, block: Block, bridge: BridgeFacts) -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import httpx
 import msgspec
 import pytest
+import structlog
 import trio
 
 from l1_bridge.client.client import L1Client
@@ -271,9 +272,13 @@ async def test_run_waits_out_an_absent_node(autojump_clock: trio.testing.MockClo
             nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.follow(None, 0).run, handle)
-        await trio.sleep(60)
+        with structlog.testing.capture_logs() as lines:
+            nursery.start_soon(client.follow(None, 0).run, handle)
+            await trio.sleep(150)
         assert seen == []
+        # It is asked all the time, and says so about once a minute.
+        assert [line["event"] for line in lines] == ["l1.not_followed"] * 3
+        assert all(line["next_block"] == 0 and "refused" in line["error"] for line in lines)
         down = False
         await trio.sleep(10)
         assert len(seen) == 5
