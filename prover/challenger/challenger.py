@@ -367,10 +367,8 @@ class Challenger:
 
     async def _collect_reward(self, reward: Reward, last: Block) -> bool:
         signer, key = self._settings.signer, reward.bond_id
-        if not self._settings.collect or signer is None or reward.prover != signer.address:
-            return False
         owed = (reward.bond_id, reward.release_at)
-        if owed in self._paid or last.timestamp < reward.release_at or not self._pauses.is_due(key):
+        if not self._settings.collect or signer is None or owed in self._paid or not self._pauses.is_due(key):
             return False
         bridge, client = self._replay.bridge.address, self._nodes.followed
         try:
@@ -380,7 +378,9 @@ class Challenger:
             self._pauses.postpone(key)
             self._logger.warning("reward_not_known", bond_id=reward.bond_id, error=str(error))
             return False
-        if bond.prover != signer.address or bond.reward_wei == 0:
+        # No hash binds what a log says of whom it is owed to, from when on, or that it was paid: the bridge is asked.
+        if bond.prover != signer.address or bond.reward_wei == 0 or last.timestamp < bond.release_at:
+            self._pauses.postpone(key)
             return False
         calldata = encode_call("collect_reward", reward.bond_id)
         try:

@@ -130,7 +130,7 @@ class Nodes:
         bridge = self._replay.bridge.address
         head = decode_record(BatchRecord, await client.eth_call(bridge, encode_call("head"), at.number))
         length = await client.word(bridge, encode_call("queue_length"), at.number)
-        return Standing(head.number, head.batch_hash, head.committed_at if head.number else 0, length)
+        return Standing(head.number, head.batch_hash, head.committed_at, length, head.bond_id)
 
     async def _fixed(self, client: L1Client, at: Block) -> tuple[int, int]:
         """Window and gas floor of the bridge, which never change: asked once. ArtifactError for what none has."""

@@ -123,9 +123,9 @@ class ChainReplay:
         cursor = msgspec.msgpack.decode(self._as_of(records.CURSOR, number) or b"", type=Cursor)
         found = self._as_of(key(records.BATCH, cursor.tip), number)
         if found is None:
-            return Standing(cursor.tip, cursor.genesis_hash, 0, cursor.queue_length)
+            return Standing(cursor.tip, cursor.genesis_hash, 0, cursor.queue_length, 0)
         judged = msgspec.msgpack.decode(found, type=Judgement)
-        return Standing(cursor.tip, judged.batch_hash, judged.committed_at, cursor.queue_length)
+        return Standing(cursor.tip, judged.batch_hash, judged.committed_at, cursor.queue_length, judged.bond_id)
 
     def _as_of(self, at: bytes, number: int) -> bytes | None:
         """What stood under a key after a block that is remembered."""
@@ -280,7 +280,7 @@ class ChainReplay:
         elif isinstance(event, RolledBack):
             self._rolled_back(event)
         elif isinstance(event, RewardCollected):
-            self.records.drop(key(records.REWARD, event.bond_id))
+            # One node's word, which no hash binds: the bridge is asked what it still owes.
             self._notices.append(Collected(event.bond_id, event.prover, event.amount_wei))
 
     def _genesis(self, event: Genesis) -> None:
@@ -417,6 +417,7 @@ class ChainReplay:
         )
         _need(event.rollback_counter == self._cursor.rollback_counter + 1, "a roll-back is missing")
         assert judged is not None
+        _need(event.bond_id == judged.bond_id, f"batch {event.number} was committed under another bond")
         for number in range(self._cursor.valid, event.number - 1, -1):
             undo = self.records.undo(number)
             _need(undo is not None, f"batch {event.number} was rolled back although it was final")

@@ -155,7 +155,7 @@ class Dispute(msgspec.Struct, frozen=True):
 
 
 class Reward(msgspec.Struct, frozen=True):
-    """What the bridge owes the prover of a bond's newest proof."""
+    """What the bridge owes the prover of a bond's newest proof, as a log says, which no hash binds."""
 
     bond_id: int
     prover: bytes
@@ -218,12 +218,13 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How the bridge stands in a block; `committed_at` is the newest batch's, 0 for genesis."""
+    """How the bridge stands in a block; `committed_at` and `bond_id` are the newest batch's, 0 for genesis."""
 
     tip: int
     batch_hash: bytes
     committed_at: int
     queue_length: int
+    bond_id: int
 
 
 class BlockEntry(msgspec.Struct, frozen=True):
@@ -292,7 +293,7 @@ class Records:
         return None if encoded is None else msgspec.msgpack.decode(encoded, type=Undo)
 
     def rewards(self) -> list[Reward]:
-        """Rewards that no prover has collected yet."""
+        """Of each bond that a proof has slashed."""
         return [msgspec.msgpack.decode(value, type=Reward) for _, value in self._overlay.iterate(REWARD)]
 
     def queue_hash(self, index: int) -> bytes | None:

@@ -19,9 +19,11 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.contracts.artifact import bridge_artifact
 from prover.challenger.verdicts import Verdicts
 from prover.state.leveldb import LevelDbStore
+from prover.state.store import MemoryStore
 from prover.stf import constants
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1
 from tests.patience import PATIENCE_SECONDS
+from tests.prover.challenger.liars import forged_word, reward_for_nobody, topic
 from tests.prover.challenger.runs import Guard, command, mine, sent_by
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tamper, proxy
@@ -136,6 +138,45 @@ async def test_the_reward_is_collected_when_it_is_due(node: L1Node, client: L1Cl
     assert (await guard.once()).rewards_wei == 0
     (collected,) = guard.said.names("reward_collected")
     assert collected["prover"] == development_key(CHALLENGER).address
+
+
+def another_prover(method: str, params: list[Any], result: Any) -> Any:
+    """A node that says somebody else has proven."""
+    if method != "eth_getLogs":
+        return result
+    stranger = "0x" + bytes(31).hex() + "07"
+    return [
+        log | {"topics": [*log["topics"][:3], stranger]} if log["topics"][0] == topic("RolledBack") else log
+        for log in result
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lie", "is_gap"),
+    [
+        # Released in another age, to somebody else, paid already, or owed under another bond.
+        (forged_word("RolledBack", 7, 2**40), False),
+        (another_prover, False),
+        (reward_for_nobody(1), False),
+        (forged_word("RolledBack", 4, 7), True),
+        (forged_word("BatchCommitted", 2, 7), True),
+    ],
+    ids=["late", "another prover", "paid", "another bond", "another bond of its batch"],
+)
+async def test_no_log_of_one_node_takes_a_reward_away(
+    node: L1Node, client: L1Client, lie: Tamper, is_gap: bool
+) -> None:
+    world = await World.make(NodeChain(client))
+    guard = Guard(world, node.url)
+    await world.open_accounts()
+    await world.steal()
+    assert (await guard.once()).proofs_won == 1
+    # All of it is read once more, by a node that lies about the logs and not about the bridge.
+    guard.store = MemoryStore()
+    assert (await guard.once(tamper=lie)).rewards_wei == 0
+    await mine(client, PARAMETERS.window_seconds + 1)
+    assert (await guard.once()).rewards_wei == PARAMETERS.bond_wei // 2
+    assert ("HISTORY" in guard.alarms) is is_gap
 
 
 # What it must not act on.
