@@ -308,8 +308,10 @@ async def _challenger(
     async with AsyncExitStack() as stack:
         urls = (options.l1_rpc_url, *filter(None, [options.second_l1_rpc_url]))
         given = [await stack.enter_async_context(_unasked(L1Client(url, l1_options))) for url in urls]
-        given, found = await beginning.begin(given, bridge, options.poll_interval, options.once)
-        client, chain = given[0], found.chain_id
+        chain = options.chain_id
+        if chain is None or len(given) == 1:
+            # Of two nodes neither is asked which one it is.
+            chain = await beginning.awaited(given[0].chain_id, options.poll_interval, options.once)
         if options.canary and chain not in deployment.DEVNET_CHAINS:
             text = (
                 f"Chain {chain} is not a devnet: --canary posts invalid batches and burns bonds, and is refused there."
@@ -318,6 +320,8 @@ async def _challenger(
         signer = None
         if not options.watch:
             signer = load_signer(chain, options.keystore, options.password_file, options.development_key)
+        given, found = await beginning.begin(given, bridge, options.poll_interval, options.once)
+        client = given[0]
         first_block = partial(
             beginning.awaited, partial(beginning.first_block, given, bridge), options.poll_interval, options.once
         )
