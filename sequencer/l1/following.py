@@ -20,7 +20,7 @@ from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.files import keep_bound, read_bound
 from prover.contracts.deployment import Deployment
 from prover.history.absence import missing_batch, missing_entry
-from prover.stf import codes
+from prover.stf import codes, constants
 from prover.stf.replay import UNCONSUMED
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.sequencing.sequencer import Sequencer
@@ -34,6 +34,9 @@ _CHECKPOINT_BLOCKS: Final = 600
 _CONSUMED: Final = Depth("finalized", stalled_seconds=1_200, blocks=64)
 # How often entries are tried again that wait behind a forced close.
 _DRAIN_SECONDS: Final = 1
+# How long an entry that would end a forced close for want of a price waits for one: a node that was away has read its
+# queue before anybody's reports.
+_PRICE_SECONDS: Final = 60
 # How often logs are read that do not come to what the bridge holds, so often from the last checkpoint on; with pauses
 # about two minutes in all.
 _TIMES_ASKED: Final = 8
@@ -91,6 +94,8 @@ class EntryFeeder:
         sequencer.is_blind = self.is_blind
         # Entries that were read and stand behind one that waits; no checkpoint may be behind them.
         self._waiting: deque[Enqueued] = deque()
+        # When the first of them was found to end a forced close, by trio's clock; None where it would not.
+        self._held_at: float | None = None
         self._draining = trio.Lock()
         self._log = structlog.get_logger("queue")
 
@@ -157,12 +162,30 @@ class EntryFeeder:
         while True:
             await trio.sleep(_DRAIN_SECONDS)
             async with self._draining:
+                if self._held_at is None and self._waiting and self._ends_head(self._waiting[0]):
+                    self._held_at = trio.current_time()
                 await self._drain()
 
     async def _drain(self) -> None:
-        """Consumes what waits, in order, until a close stands behind another or a rescue needs more ticks."""
-        while self._waiting and await self._entered(self._waiting[0]):
+        """Consumes what waits, in order, until a close stands behind another or a rescue or a close needs a tick."""
+        while self._waiting and not self._is_held(self._waiting[0]) and await self._entered(self._waiting[0]):
             self._waiting.popleft()
+
+    def _is_held(self, event: Enqueued) -> bool:
+        """Whether prices may still come before an entry that ends a forced close where there are none."""
+        if not self._ends_head(event):
+            self._held_at = None
+            return False
+        # Counted once the node runs: what it reads of the past comes all at once, and no tick with it.
+        return self._held_at is None or trio.current_time() < self._held_at + _PRICE_SECONDS
+
+    def _ends_head(self, event: Enqueued) -> bool:
+        """Whether the law would have it end the head (PROTOCOL.md 4.9) unless a tick comes first."""
+        globals = self._sequencer.engine.globals
+        if globals.head_account == 0 or event.operation[0] == constants.DEPOSIT:
+            return False
+        found_none_since = max(globals.head_time, globals.tick_time) + constants.HEAD_PATIENCE
+        return globals.head_limit != constants.HEAD_OVER and event.enqueued_at * 1_000 > found_none_since
 
     async def _entered(self, event: Enqueued) -> bool:
         outcome = await self._sequencer.submit(event.operation)

@@ -21,7 +21,7 @@ from sequencer.l1.following import EntryFeeder, Following, QueueUnreadable, read
 from sequencer.sequencing.sequencer import Sequencer
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.l1.test_poster import Site, site
-from tests.sequencer.node_world import DOLLAR, FIRST, World, owner, tick
+from tests.sequencer.node_world import BTC, BUY, DOLLAR, FIRST, PRICES, SELL, World, deposit, leave, owner, tick
 
 pytestmark = pytest.mark.trio
 
@@ -33,6 +33,7 @@ class Sequence:
         commitment = SimpleNamespace(queue_count=0, queue_taken=0, queue_hash=ZERO_HASH, timestamp=0)
         self.engine = SimpleNamespace(
             view=SimpleNamespace(commitment=commitment),
+            globals=SimpleNamespace(head_account=0, head_time=0, head_limit=0, tick_time=0),
             entries=[],
             open_chunk=SimpleNamespace(time=lambda now: max(now, commitment.timestamp)),
         )
@@ -161,6 +162,56 @@ async def test_what_has_to_wait_is_consumed_later_in_its_order(autojump_clock: t
             await trio.sleep(0.1)
         nursery.cancel_scope.cancel()
     assert sequence.taken == [event.operation for event in entries(2)]
+
+
+@pytest.mark.parametrize(("priced", "code"), [(True, codes.OK), (False, codes.STALE)])
+async def test_a_node_that_was_away_waits_for_prices_before_an_entry_ends_a_leave(
+    autojump_clock: trio.testing.MockClock, priced: bool, code: int
+) -> None:
+    world = World(2)
+    world.process(deposit(owner(9), 10**6 * DOLLAR, BTC + 1))
+    world.order(0, SELL, PRICES[BTC])
+    world.order(1, BUY, PRICES[BTC])
+    behind = constants.HEAD_PATIENCE + 1_000
+    asked = world.now + 1_000 - world.now % 1_000
+
+    async def submit(operation: bytes) -> Any:
+        return world.process(operation)
+
+    queue = EntryFeeder(cast(Sequencer, SimpleNamespace(engine=world.engine, submit=submit)), 3_600)
+    taken = world.engine.view.commitment.queue_taken
+    # While it was away: a leave, nothing that ends it, and what would.
+    calls = [
+        (asked, leave(asked, FIRST, owner(0))),
+        (asked + behind - 1_000, leave(asked + behind - 1_000, 0, owner(5))),
+        (asked + behind, leave(asked + behind, 0, owner(5))),
+        (asked + behind, deposit(owner(5), DOLLAR, FIRST)),
+    ]
+    chain_hash = world.engine.view.commitment.queue_hash
+    world.now = asked + behind + constants.HOUR // 4
+    for place, (at, operation) in enumerate(calls):
+        chain_hash = extend_queue_hash(chain_hash, operation)
+        await queue.consume(Enqueued(taken + place, chain_hash, at // 1_000, 0, operation))
+    # However long it reads.
+    await trio.sleep(120)
+    assert world.engine.view.commitment.queue_taken == taken + 2
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(queue.run)
+        await trio.sleep(50)
+        assert (queue.is_waiting, world.engine.globals.head_account) == (True, FIRST)
+        if priced:
+            for _ in range(3):
+                world.seal()
+                assert world.tick().code == codes.OK
+        else:
+            await trio.sleep(15)
+        while queue.is_waiting:
+            await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    world.seal()
+    head = next(entry for entry in world.engine.entries if entry.index == taken)
+    assert (head.done, head.code) == (True, code)
+    assert (world.position(0) == 0) is priced
 
 
 async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginning(tmp_path: Path) -> None:
