@@ -209,6 +209,7 @@ QUEUE_ONLY_BIT: constant(uint256) = 2**47
 
 SEVEN_DAYS: constant(uint256) = 604800
 MOST_SECONDS_UNSERVED: constant(uint256) = 10800
+MOST_SECONDS_SEATED: constant(uint256) = 172800
 MISS_RECOVERY_SECONDS: public(constant(uint256)) = SEVEN_DAYS
 MAX_HALVINGS: constant(uint256) = 32
 THIRTY_DAYS: constant(uint256) = 2592000
@@ -292,6 +293,8 @@ def __init__(
         assert (
             parameters.max_lag_seconds + parameters.inclusion_seconds <= MOST_SECONDS_UNSERVED
         ), "SERVED_TOO_LATE"
+        # without prices for three days the law lets an exit go unserved: whoever withholds them has lost the seat before
+        assert parameters.unseat_seconds <= MOST_SECONDS_SEATED, "UNSEATED_TOO_LATE"
     assert parameters.window_seconds > 0 and parameters.window_seconds < 2**32, "PARAMETERS"
     assert parameters.freeze_grace_seconds < 2**32, "PARAMETERS"
     assert parameters.inclusion_seconds > 0 and parameters.inclusion_seconds < 2**32, "PARAMETERS"

@@ -59,6 +59,8 @@ FORCED_PRICE_AGE: Final = 300_000
 HEAD_PATIENCE: Final = 1_800_000
 # Stands in the place of its limit then.
 HEAD_OVER: Final = 2**48
+# And without any tick for so long it needs no entry: whoever withholds ticks has lost the seat before.
+PRICES_GONE: Final = 259_200_000
 # Ticks further apart than this are a gap: funding does not accrue over it and a grace begins after it.
 TICK_GAP: Final = 60_000
 # Profit matures in two steps of an epoch: fresh, older, settled.

@@ -811,6 +811,13 @@ def closed_at(under: containers.Conditions, settled: containers.Account) -> cont
     return under.risk
 
 
+def is_over(under: containers.Conditions) -> bool:
+    """Whether a head has found no price for so long that it ends; PROTOCOL.md 4.9, 8.15."""
+    # By an entry behind it; or by the chain's clock, where no entry passes and prices are gone for days.
+    gone: int256 = max(under.entered_at + constants.HEAD_PATIENCE, under.tick_time + constants.PRICES_GONE)
+    return under.limit == constants.HEAD_OVER or under.clock.now > gone
+
+
 def has_price(under: containers.Conditions) -> bool:
     """Whether the last ticks are ones that a step may close at; PROTOCOL.md 8.15."""
     # Newer than the entry: else it were an option on what its sender, or the operator, already knows. And as young as
@@ -905,7 +912,7 @@ def close(
 ) -> containers.Rescued:
     """Whether a step closes lots, against the insurance account or another one; PROTOCOL.md 8.15."""
     step: containers.Rescued = untouched(account, other, insurance, containers.Slot(sequence=0, filled=0))
-    if under.limit == constants.HEAD_OVER:
+    if is_over(under):
         step.code = codes.STALE
         return step
     market: int256 = move.market

@@ -112,6 +112,37 @@ def test_on_an_entry_of_its_own_comes_behind_a_watchers_ticks() -> None:
     assert seat_of.size(seat.account(seat_of.VICTIM)) == 0
 
 
+def two_leaves(seat: Seat, entered: int) -> bytes:
+    """Somebody else leaves a minute later, and holds what is behind him."""
+    payload = venue.owned(constants.LEAVE, OWN)
+    return seat.enqueue(entered + MINUTE, constants.LEAVE, payload, OPERATOR)
+
+
+def test_off_two_leaves_and_a_dead_oracle_hold_all_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "PRICES_GONE", 10**15)
+    seat, entered = asked(calm())
+    other = two_leaves(seat, entered)
+    behind = own_entry(seat, entered + DAY)
+    for days in (1, 3, 14):
+        held = seat.trial(entered + days * DAY, STEP, other, STEP, behind)
+        assert held.operation_codes == [c.UNSTEADY, c.HEAD_UNFINISHED, c.UNSTEADY, c.RESERVED]
+        # What is behind the second is not the next one of the queue.
+        assert held.commitment.queue_hash != seat.chain[held.commitment.queue_taken]
+
+
+def test_on_two_leaves_and_a_dead_oracle_hold_nothing_for_ever() -> None:
+    seat, entered = asked(calm())
+    other = two_leaves(seat, entered)
+    behind = own_entry(seat, entered + DAY)
+    gone = seat.globals.tick_time + constants.PRICES_GONE
+    assert seat.trial(gone, STEP).operation_codes == [c.UNSTEADY]
+    # Whoever withheld the ticks had lost the seat: off a devnet after two days at the latest.
+    assert gone - entered > 2 * DAY
+    step = operations.rescue_bytes(constants.CLOSE_STEP, containers.Rescue(0, 0, OWN, FUND, LOTS))
+    assert seat.chunk(gone + 1, STEP, other, step, behind) == (c.STALE, c.OK, c.STALE, c.RESERVED)
+    assert seat.commitment.queue_count == len(seat.queue)
+
+
 def test_on_where_no_tick_came_for_half_an_hour_it_is_over() -> None:
     seat, entered = asked(calm())
     early, behind = own_entry(seat, entered + SILENCE), own_entry(seat, entered + SILENCE + 1)

@@ -55,7 +55,8 @@ class History(Rescuing):
         if draw < 0.42:
             self.jump()
         elif draw < 0.50:
-            self.gap(rng.choice([60_000, 65_000, 900_000, constants.HOUR, constants.EPOCH, 2 * constants.EPOCH]))
+            gaps = [60_000, 65_000, 900_000, constants.HOUR, constants.EPOCH, 2 * constants.EPOCH]
+            self.gap(rng.choice([*gaps, 2 * constants.PRICES_GONE]))
         elif draw < 0.62:
             self.trade()
         elif draw < 0.68:
@@ -136,6 +137,8 @@ class History(Rescuing):
     def gap(self, length: int) -> None:
         """Ticks stop for a while; somebody tries what silence and the grace forbid; then they are steady again."""
         silence = self.rng.choice([0, 0, 20_001, 50_000, constants.FORCED_PRICE_AGE + 1, constants.HEAD_PATIENCE + 1])
+        if length > constants.PRICES_GONE:
+            silence = self.rng.choice([constants.PRICES_GONE, constants.PRICES_GONE + 1])
         if 0 < silence < length:
             self.ledger.open(self.next_tick + silence)
             if self.rng.random() < 0.7:

@@ -34,7 +34,9 @@ class Queue(Rescues):
         self.claim(self.ledger.head is None, "head", f"{self.ledger.head} goes on")
         before = self.step.before[number]
         if self.step.code == codes.STALE:
-            late = self.is_outlasted
+            last = self.ticks[-1][0]
+            gone = self.step.now > max(self.head_entered + 1_800_000, last + 3 * 86_400_000)
+            late = self.is_outlasted or gone
             held = {market for market, position in enumerate(before.positions) if position.size} - set(self.over)
             aside = {market} if asked != constants.MARKETS else held
             ends = late or (market in held and aside <= self.unpriced)

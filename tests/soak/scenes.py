@@ -243,7 +243,10 @@ class Scene:
             self.without_price()
         elif code == c.STALE:
             self.globals.head_time = venue.NOW + rng.choice([-1, 0, 10**5])
-            self.globals.head_limit = constants.HEAD_OVER
+            if rng.random() < 0.7:
+                self.globals.head_limit = constants.HEAD_OVER
+            else:
+                self.timestamp = venue.NOW + constants.PRICES_GONE + 1
         elif code == c.LIMIT:
             self.globals.head_market = 0
             self.globals.head_limit = PRICE + self.sign * rng.choice([1, 3_000])

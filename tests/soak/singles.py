@@ -123,7 +123,7 @@ class Singles(Requests):
         reports: list[tuple[int, list[int], list[int], bytes]] = []
         nothing = [0] * (constants.MARKETS - count)
         # Now and then most signers have no price of one market.
-        silent = rng.randrange(count) if rng.random() < 0.1 else count
+        silent = rng.randrange(count) if count and rng.random() < 0.1 else count
         for number, index in enumerate(indices):
             prices = [self.next_price(market) for market in range(count)]
             premiums = [rng.choice([rng.randrange(-900_000, 900_000), MAX_PREMIUM, -(2**31)]) for _ in range(count)]

@@ -5,8 +5,8 @@ export const SHIPPED = {
     "runtimeHash": "0x948c66d23c1a75238d67e829813f61ffe85cf6e8bed9110e5b389e884676bbcd",
     "runtimeBytes": 23224,
     "immutableBytes": 544,
-    "creationHash": "0xc6a0b887c71cafb48cf7856dc8457ad6e68e705fcb3f57b5a040a1228b381b8b",
-    "creationBytes": 26891
+    "creationHash": "0xe0733eff7a682b15dfe70ea4875693cb7a8213eb88bfa7313cf193a966676175",
+    "creationBytes": 27024
   },
   "FraudReferee": {
     "runtimeHash": "0x555e3b472e49559a2f04d78ebe177ab939c74747d35475ff059fab5b8cf98cac",
@@ -37,11 +37,11 @@ export const SHIPPED = {
     "creationBytes": 17142
   },
   "Rescue": {
-    "runtimeHash": "0xdc6d8cb2adeccec6f7a73159bbfe649ace1eaed9a097d3f21619dfaec841ca1a",
-    "runtimeBytes": 23967,
+    "runtimeHash": "0x80c19ab19775cecc787bdb178050f205aab3324680ac727167f9efab0857360d",
+    "runtimeBytes": 24074,
     "immutableBytes": 0,
-    "creationHash": "0xccc2567f7c5e284ee0f05894f3a157706f5151e32c2527abc5f8f12a90a293ed",
-    "creationBytes": 23984
+    "creationHash": "0x5ed4dfdb008c6829f62d8f4dad437fd7a81f33dc710ca7bfe12eba6412ba4721",
+    "creationBytes": 24091
   }
 };
 

@@ -120,6 +120,7 @@ def test_short_windows_are_refused_on_all_other_chains(stub_referee: Artifact, c
         ({"governance_delay_seconds": 30 * DAY - 1}, "DELAY_TOO_SHORT"),
         ({"window_seconds": 15 * DAY, "freeze_grace_seconds": 15 * DAY}, "DELAY_TOO_SHORT"),
         ({"max_lag_seconds": 3_600, "inclusion_seconds": 7_201}, "SERVED_TOO_LATE"),
+        ({"unseat_seconds": 172_801}, "UNSEATED_TOO_LATE"),
     ):
         with pytest.raises(Reverted, match=reason):
             deploy(Evm(chain_id), stub_referee, msgspec.structs.replace(LONG, **change))

@@ -224,6 +224,20 @@ def test_a_head_is_over_with_an_entry_of_half_an_hour_later(head_age: int, tick_
     assert venue.run(state, step, timestamp=state.commitment.timestamp).codes == (c.STALE if late else c.UNSTEADY,)
 
 
+@pytest.mark.parametrize(
+    ("head_age", "tick_age", "code"),
+    [
+        (constants.HEAD_PATIENCE, constants.PRICES_GONE + 1, c.UNSTEADY),
+        (constants.HEAD_PATIENCE + 1, constants.PRICES_GONE, c.UNSTEADY),
+        (constants.HEAD_PATIENCE + 1, constants.PRICES_GONE + 1, c.STALE),
+    ],
+)
+def test_without_a_tick_for_three_days_a_head_ends_by_itself(head_age: int, tick_age: int, code: int) -> None:
+    globals = even(tick_time=NOW - tick_age)
+
+    closing(globals, {ALICE: holder(globals, 0, 3, 10 * DOLLAR)}, (FUND, 1, code), head_time=NOW - head_age)
+
+
 @pytest.mark.parametrize("dollars", [10, 0])
 def test_who_leaves_and_finds_no_price_pays_the_funding_that_is_due_first(dollars: int) -> None:
     globals = even(tick_time=NOW - constants.HEAD_PATIENCE - 1)
