@@ -202,6 +202,16 @@ class Preview(Foreseen, frozen=True, kw_only=True):
     finality: Finality
 
 
+class DepositPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_previewDeposit: what would come of a deposit. code: of the law; refusal: why it would come back."""
+
+    code: int
+    refusal: str
+    before: Outlook
+    after: Outlook
+    finality: Finality
+
+
 class Explained(msgspec.Struct, frozen=True):
     """One number: value = formula over inputs. unit: micros, lots, ticks, ppm, bp or what else is said."""
 

@@ -221,6 +221,13 @@ class ToPreview(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opened_with_micros: RepeatedUint64 | None = None
 
 
+class ToDeposit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account, and what its owner would deposit into it."""
+
+    account: AccountIndex
+    amount_micros: RepeatedUint64
+
+
 class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An order and its 64- or 65-byte signature; and, unsigned, what is asked of the venue beside it.
 

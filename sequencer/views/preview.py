@@ -6,7 +6,7 @@ import msgspec
 
 from prover.signing import operations
 from prover.state.trial import maker_fee, next_chunk, one_side, peek_account, preview, taker_fee
-from prover.stf import codes, constants, containers, margin, trading
+from prover.stf import codes, constants, containers, custody, margin, trading
 from prover.stf.replay import Chunk
 from prover.stf.words import Recover
 from sequencer.engine.effects import Reason, Refused, Repeated, status_of
@@ -71,6 +71,25 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
         other=other,
         other_before=other_before,
         other_after=other_after,
+    )
+
+
+def preview_deposit(engine: Engine, index: int, amount: int, now_ms: int) -> Foreseen:
+    """A deposit by the account's owner, as if L1 had it already."""
+    owner = engine.account(index).owner
+    trial = _trial(engine, now_ms, owner)
+    open: Open = engine.orders.reserved(index, trial.globals.risk.price)
+    entry = containers.Deposit(depositor=owner, owner=owner, account=index, amount=amount)
+    code, richer = custody.deposit(
+        entry, index, peek_account(trial, index), trial.globals.risk.debts, trial.commitment.timestamp
+    )
+    before = _seen(trial, index, open)
+    return Foreseen(
+        code=code,
+        refusal="" if code == codes.OK else codes.SENTENCE[code][0],
+        status="applied" if code == codes.OK else "refused",
+        before=before,
+        after=outlook(trial.globals, trial.clock(), index, richer, open) if code == codes.OK else before,
     )
 
 

@@ -165,14 +165,42 @@ def test_a_withdrawal_leaves_what_its_preview_said(trader: Trader) -> None:
     sheet.get_by_label("Dollars").fill("1001")
     expect(sheet).to_contain_text("It cannot leave now: 1,000.00 dollars can.")
     sheet.get_by_label("Dollars").fill("100")
-    expect(sheet.locator(".will")).to_have_count(2)
-    promised = sheet.locator(".will").all_inner_texts()
+    leaving = sheet.locator(".leaving .will")
+    expect(leaving).to_have_count(2)
+    promised = leaving.all_inner_texts()
     sheet.get_by_role("button", name="Withdraw").click()
     expect(trader.page.locator(".toasts")).to_contain_text("The withdrawal is sequenced")
 
     same(trader.heard(kind="withdraw", amount_micros=100_000_000)["after"], trader.seen())
     shown = trader.page.evaluate(BECOMES)
     assert [shown["Equity"], shown["Free collateral"]] == promised
+
+
+def test_a_deposit_brings_what_its_preview_said(trader: Trader) -> None:
+    page = trader.page
+    trader.fill(side="Buy", kind="market", size="0.05")
+    trader.send()
+    trader.seen()
+    trader.still.node.client.call("catenary_faucet", address=trader.still.account(trader.account)["owner"])
+    page.goto("/#/pool")
+    page.locator(".connect > button").click()
+    sheet = page.get_by_role("dialog", name="Who trades here")
+    sheet.get_by_label("Dollars").fill("100")
+    coming = sheet.locator(".coming .will")
+    expect(coming).to_have_count(3)
+    expect(page.locator(".pool-way")).to_contain_text("As it would be with this deposit")
+    equity, free, ratio = coming.all_inner_texts()
+    # The picture and the strip tell the same.
+    totals = page.locator(".totals > div")
+    for title, value in (("Equity", equity), ("Free", free), ("Margin ratio", ratio)):
+        row = totals.filter(has=page.get_by_text(title, exact=True))
+        expect(row.locator(".will")).to_have_text(value)
+    sheet.get_by_role("button", name="Deposit", exact=True).click()
+    expect(page.locator(".toasts")).to_contain_text("The deposit is booked")
+    expect(page.locator(".pool-way")).not_to_contain_text("As it would be")
+    for title, value in (("Equity", equity), ("Free", free), ("Margin ratio", ratio)):
+        row = totals.filter(has=page.get_by_text(title, exact=True))
+        expect(row.locator(".number").first).to_have_text(value)
 
 
 COMES: Final = """(way) => [...way.querySelectorAll(".becomes")]
@@ -217,6 +245,32 @@ def test_money_beside_the_pool_moves_as_its_preview_said(trader: Trader) -> None
     moved = int(foreseen["after"]["collateral_micros"]) - 500
     assert int(trader.seen()["collateral_micros"]) - before == moved
     assert trader.seen(opened)["collateral_micros"] == "0"
+
+
+def test_a_position_taken_out_of_the_pool_stands_as_its_preview_said(trader: Trader) -> None:
+    page = trader.page
+    trader.fill(side="Buy", kind="market", size="0.02")
+    trader.send()
+    held = trader.seen()
+    page.goto("/#/pool")
+    page.get_by_role("group", name="Open an isolated position").get_by_role("button", name="BTC").click()
+    form = page.get_by_role("group", name="Take BTC out of the pool")
+    # What it is cannot be changed, what stands behind it can.
+    expect(form.get_by_label("Size, BTC")).to_be_disabled()
+    expect(form.get_by_label("Size, BTC")).to_have_value("0.02000")
+    form.get_by_label("Dollars at stake").fill("100")
+    shown, foreseen = done(trader, "Take it out", kind="order", size_lots=2_000)
+    opened = page.locator(".account:not(.here)")
+    expect(opened).to_contain_text("BTC +0.02")
+    number = int(opened.get_attribute("data-account") or "")
+
+    # The new account is what was foreseen; the pool lost the position, the dollars at stake, and what closing costs.
+    same(foreseen["after"], trader.seen(number))
+    assert shown[1] == f"{int(trader.seen(number)['free_collateral_micros']) / 1e6:.2f}"
+    pool = trader.seen()
+    assert pool["positions"] == []
+    lost = int(held["equity_micros"]) - int(pool["equity_micros"]) - 100 * 10**6
+    assert 0 < lost < 5 * 10**6
 
 
 @pytest.fixture

@@ -56,19 +56,33 @@ def deposited(owner: Owner, dollars: int) -> None:
     owner.told("The deposit is booked")
 
 
+def whereabouts(owner: Owner, *told: tuple[str | re.Pattern[str], str | re.Pattern[str]]) -> None:
+    """Where the money is, as the sheet says it."""
+    rows = owner.sheet.locator(".whereabouts > div")
+    for title, sum_ in told:
+        row = rows.filter(has=owner.page.locator("dt").filter(has_text=title))
+        expect(row.locator("dd")).to_have_text(sum_)
+
+
 def test_money_goes_in_and_out(owner: Owner) -> None:
+    whereabouts(owner, ("Your wallet, on L1", "100,000.00"), ("and ether, for L1's fees", re.compile(r"^[1-9]")))
     deposited(owner, 1_000)
+    whereabouts(owner, ("Your wallet, on L1", "99,000.00"), (re.compile("^Account"), "1,000.00"))
     expect(owner.sheet).to_contain_text("What was checked on L1 (3)")
     owner.sheet.get_by_label("Dollars").fill("100")
     owner.button("Withdraw")
     owner.told("The withdrawal is sequenced")
     assert owner.wallet.count("eth_signTypedData_v4") == 1
+    whereabouts(owner, (re.compile("^Account"), re.compile(r"^(899|900)\.")), ("To be claimed on L1", "100.00"))
 
     owner.page.goto("/#/rollup")
     rollup = owner.page.locator("main")
     rollup.get_by_role("button", name="Claim").click()
     owner.told("Withdrawal 0 is paid")
     expect(rollup).to_contain_text("paid")
+    owner.open()
+    whereabouts(owner, ("Your wallet, on L1", "99,100.00"), ("To be claimed on L1", "0.00"))
+    owner.page.keyboard.press("Escape")
     rollup.get_by_role("button", name=re.compile("^Check account")).click()
     expect(rollup).to_contain_text("All 36 steps hold: L1 commits to this account.")
     rollup.get_by_placeholder("dollars").fill("50")

@@ -22,6 +22,7 @@ from sequencer.engine.reservation import Open
 from sequencer.schema.accounts import (
     AccountView,
     Contribution,
+    DepositPreview,
     Explanation,
     Foreseen,
     OpenOrder,
@@ -30,14 +31,22 @@ from sequencer.schema.accounts import (
     SlotHint,
     VoidedView,
 )
-from sequencer.schema.params import LIST_LIMIT, ContributionOf, OfAccount, OfOwner, ToPreview, UnsignedOperation
+from sequencer.schema.params import (
+    LIST_LIMIT,
+    ContributionOf,
+    OfAccount,
+    OfOwner,
+    ToDeposit,
+    ToPreview,
+    UnsignedOperation,
+)
 from sequencer.schema.values import RepeatedUint64, as_hex
 from sequencer.views.account import outlook, standing_of
 from sequencer.views.books import free_slot, open_orders, voided_view
 from sequencer.views.contribution import Moves, contribution
 from sequencer.views.explain import explain
 from sequencer.views.margin_calls import MarginCalls, next_level
-from sequencer.views.preview import opened_by, preview_order, preview_request
+from sequencer.views.preview import opened_by, preview_deposit, preview_order, preview_request
 from sequencer.views.rankings import Rankings
 
 _PREVIEWED: Final = (constants.TRANSFER, constants.WITHDRAW, constants.SET_LEVERAGE)
@@ -145,6 +154,20 @@ class Accounts:
             )
         told = msgspec.structs.asdict(self._withheld(self._marked(seen), call))
         return Preview(**told, operation=drafted.operation, finality="preview")
+
+    @method(
+        "catenary_previewDeposit",
+        "An account before and after a deposit that is not made, as of catenary_preview.",
+        errors=(NO_ACCOUNT,),
+        of_account=own,
+    )
+    async def preview_of_deposit(self, params: ToDeposit, call: Call) -> DepositPreview:
+        """What comes in stands behind the positions as soon as it is booked."""
+        require_account(self._engine, params.account)
+        seen = self._marked(preview_deposit(self._engine, params.account, int(params.amount_micros), self._now_ms()))
+        return DepositPreview(
+            code=seen.code, refusal=seen.refusal, before=seen.before, after=seen.after, finality="preview"
+        )
 
     def _preview_opened(self, message: containers.Order | containers.Request, micros: RepeatedUint64) -> Foreseen:
         """An order in an account that a transfer from its own would open; of the transfer, where that is refused."""

@@ -392,6 +392,19 @@ export interface PreviewFill {
   fee_micros: string;
 }
 
+export interface ToDeposit {
+  account: number;
+  amount_micros: string | number;
+}
+
+export interface DepositPreview {
+  code: number;
+  refusal: string;
+  before: Outlook;
+  after: Outlook;
+  finality: "final" | "posted" | "preview" | "sequenced";
+}
+
 export interface Explanation {
   account: number;
   numbers: Explained[];
@@ -1250,6 +1263,7 @@ export interface Methods {
   "catenary_voided": { params: { account: number }; result: VoidedView[] };
   "catenary_openOrders": { params: { account: number }; result: OpenOrder[] };
   "catenary_preview": { params: { operation: UnsignedOperation; opened_with_micros?: string | number | null }; result: Preview };
+  "catenary_previewDeposit": { params: { account: number; amount_micros: string | number }; result: DepositPreview };
   "catenary_explain": { params: { account: number }; result: Explanation };
   "catenary_contribution": { params: { account: number; shock_bp?: number; market?: string | number | null; betas_bp?: Record<string, number> }; result: Contribution };
   "catenary_order": { params: { order?: OrderFields | null; signature?: string | null; client_id?: string; self_trade?: "cancel_maker" | "cancel_taker" | "decrement"; group?: number; after?: string; replaces?: string; account?: number | null; slot?: number | null; sequence?: string | number | null; order_id?: string | null }; result: OrderResult };

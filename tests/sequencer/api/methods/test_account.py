@@ -10,7 +10,20 @@ from sequencer.api.rpc.errors import CallError
 from sequencer.schema.params import MOST_BETAS, ContributionOf
 from sequencer.schema.values import decode_value
 from tests.sequencer.desk import Desk
-from tests.sequencer.node_world import BUY, DOLLAR, FIRST, LOTS, PRICES, SELL, key, request, signed_request, tick
+from tests.sequencer.node_world import (
+    BUY,
+    DOLLAR,
+    FIRST,
+    LOTS,
+    PRICES,
+    SELL,
+    deposit,
+    key,
+    owner,
+    request,
+    signed_request,
+    tick,
+)
 from tests.sequencer.views.test_explain import told_numbers
 
 pytestmark = pytest.mark.trio
@@ -65,6 +78,37 @@ async def test_a_preview_fills_in_what_is_missing_and_changes_nothing(desk: Desk
     assert desk.channels.names() == set()
     assert desk.venue.engine.state.root == root
     assert (await desk.ask("catenary_account", account=FIRST + 1))["positions"] == []
+
+
+async def test_a_deposit_is_previewed_as_the_law_books_it(desk: Desk) -> None:
+    await desk.order(0, SELL, PRICE, 300)
+    await desk.order(1, BUY, PRICE, 300)
+    root = desk.venue.engine.state.root
+    asked = {"account": FIRST + 1, "amount_micros": str(7 * DOLLAR)}
+    foreseen = await desk.ask("catenary_previewDeposit", **asked)
+    before, after = foreseen["before"], foreseen["after"]
+    assert (foreseen["code"], foreseen["finality"]) == (0, "preview")
+    for name in ("collateral_micros", "equity_micros", "free_collateral_micros", "withdrawable_micros"):
+        assert int(after[name]) - int(before[name]) == 7 * DOLLAR, name
+    assert (after["maintenance_micros"], after["initial_micros"]) == (
+        before["maintenance_micros"],
+        before["initial_micros"],
+    )
+    assert int(after["margin_ratio_ppm"]) < int(before["margin_ratio_ppm"])
+    assert desk.venue.engine.state.root == root
+
+    # As it is once it has come.
+    await desk.venue.submit(deposit(owner(1), 7 * DOLLAR, FIRST + 1))
+    seen = await desk.ask("catenary_account", account=FIRST + 1)
+    assert {name: seen[name] for name in after if name != "finality"} == {
+        name: value for name, value in after.items() if name != "finality"
+    }
+
+
+async def test_a_deposit_of_nothing_is_said_to_be_one(desk: Desk) -> None:
+    foreseen = await desk.ask("catenary_previewDeposit", account=FIRST, amount_micros="0")
+    assert foreseen["refusal"] == "ZERO_AMOUNT"
+    assert foreseen["after"] == foreseen["before"]
 
 
 async def ticked(desk: Desk, *prices: int) -> None:

@@ -340,6 +340,7 @@ READING: dict[str, dict[str, Any]] = {
             "kind": "order", "account": FIRST, "market": 0, "side": 0, "size_lots": 1, "limit_price_ticks": PRICE,
         }
     },
+    "catenary_previewDeposit": {"account": FIRST, "amount_micros": str(DOLLAR)},
     "catenary_explain": {"account": FIRST},
     "catenary_contribution": {"account": FIRST},
     "catenary_status": {},

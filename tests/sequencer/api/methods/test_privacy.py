@@ -50,6 +50,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "catenary_equity": OF_ONE,
     "catenary_orderHistory": OF_ONE,
     "catenary_preview": {"operation": TRANSFER},
+    "catenary_previewDeposit": {**OF_ONE, "amount_micros": str(DOLLAR)},
     "catenary_typedData": {"operation": TRANSFER},
     "catenary_order": {"order_id": ORDER_ID},
 }
@@ -120,7 +121,7 @@ async def test_what_is_an_accounts_alone_is_told_to_who_shows_its_key(private: D
     assert (await Connection(private).refused(name, **ASKED[name]))[0] == "PRIVATE"
     for other in (FIRST + 1, FIRST + 1_000):
         changed = {
-            "account": {"account": other},
+            "account": {**ASKED[name], "account": other},
             "operation": {"operation": {**TRANSFER, "account": other}},
             "order_id": {"order_id": f"0x{other:06x}{ORDER_ID[8:]}"},
         }[next(iter(ASKED[name]))]

@@ -160,6 +160,7 @@ async def ask_all(whole: Whole) -> None:
         await whole.ask("catenary_deleveragingRanking", market="BTC", side=side)
     buy = {"kind": "order", "account": FIRST + 3, "market": 0, "side": 0, "size_lots": 500, "limit_price_ticks": PRICE}
     give = {"kind": "transfer", "account": FIRST, "to_account": constants.NEW_ACCOUNT, "amount_micros": 50 * DOLLAR}
+    await whole.ask("catenary_previewDeposit", account=FIRST, amount_micros=DOLLAR)
     for operation in (buy, give):
         await whole.ask("catenary_preview", operation=operation)
         await whole.ask("catenary_typedData", operation=operation)
