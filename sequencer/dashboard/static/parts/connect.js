@@ -45,8 +45,14 @@ function Sheet({ close }) {
     const away = (/** @type {Event} */ event) => {
       if (!own.current?.parentElement?.contains(/** @type {Node} */ (event.target))) close(false);
     };
+    // A link of the sheet leads to what it would lie over.
+    const left = () => close(false);
     addEventListener("pointerdown", away);
-    return () => removeEventListener("pointerdown", away);
+    addEventListener("hashchange", left);
+    return () => {
+      removeEventListener("pointerdown", away);
+      removeEventListener("hashchange", left);
+    };
   }, []);
   const onKey = (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Escape") close(true);

@@ -9,7 +9,7 @@ import { addressOf, place } from "../venue.js";
 import { imagine, imagined } from "./imagined.js";
 import { Panel } from "./panel.js";
 import { again, doing, goOn, progress, turn, wrong } from "./practice_play.js";
-import { held, LONG, LONG_PPM, orderOf, STEPS } from "./practice_steps.js";
+import { held, LONG, LONG_PPM, orderOf, SHORT, SHORT_PPM, STEPS } from "./practice_steps.js";
 import { Untold } from "./untold.js";
 import { Becomes } from "./value.js";
 import { dollars } from "../format.js";
@@ -56,17 +56,19 @@ function Step({ index, at }) {
 /** @param {{step: import("./practice_steps.js").Step, at: import("./practice_steps.js").Progress}} props */
 function Current({ step, at }) {
   const button = useRef(/** @type {HTMLButtonElement | null} */ (null));
+  const seen = useFeed(at.account === null ? null : `account:${at.account}`);
+  const part = step.then && held(seen, LONG) ? step.then : step;
   // Who goes on by the keyboard stays at the button that goes on.
   useEffect(() => {
     if (at.step > 0 || at.isDone) button.current?.focus({ preventScroll: true });
-  }, [at.step, at.isDone]);
+  }, [at.step, at.isDone, part]);
   if (at.isDone) {
     return html`<div role="status">${at.told.map((one) => html`<p key=${one} class="practice-told">${one}</p>`)}</div>
       <p>${step.seen}</p>
       <button type="button" class="main" ref=${button} onClick=${turn}>${at.step + 1 === STEPS.length ? "Finish" : "Go on"}</button>`;
   }
-  return html`<p>${step.ask}</p>
-    <button type="button" class="main" ref=${button} disabled=${doing.value !== ""} onClick=${goOn}>${step.button}</button>
+  return html`<p>${part.ask}</p>
+    <button type="button" class="main" ref=${button} disabled=${doing.value !== ""} onClick=${goOn}>${part.button}</button>
     <p class="practice-doing" role="status">${doing.value && `${doing.value} …`}</p>
     ${wrong.value && html`<p class="loss" role="alert">${wrong.value}</p>`}`;
 }
@@ -75,14 +77,16 @@ function Current({ step, at }) {
 function Beside({ of, step, isDone }) {
   const seen = useFeed(of === null ? null : `account:${of}`);
   const markets = useFeed("prices");
-  const first = useMemo(() => new Previewer((operation, opened) => api.call("catenary_preview", { operation, opened_with_micros: opened })), []);
-  useEffect(() => imagine(first.seen, "with BTC bought"), [first]);
-  const market = markets?.find((/** @type {{name: string}} */ one) => one.name === LONG);
-  // What the second step is about to do, before it is done.
-  const isAhead = step === 1 && !isDone && seen && market && !held(seen, LONG);
+  const ahead = useMemo(() => new Previewer((operation, opened) => api.call("catenary_preview", { operation, opened_with_micros: opened })), []);
+  // What the second step is about to do, each of its orders before it is sent.
+  const isSecond = held(seen, LONG) !== undefined;
+  const name = isSecond ? SHORT : LONG;
+  useEffect(() => imagine(ahead.seen, isSecond ? "with ETH sold" : "with BTC bought"), [ahead, isSecond]);
+  const market = markets?.find((/** @type {{name: string}} */ one) => one.name === name);
+  const isAhead = step === 1 && !isDone && seen && market && !held(seen, name);
   useEffect(() => {
-    first.want(isAhead ? orderOf(seen, market, "buy", LONG_PPM) : null);
-  }, [isAhead, market?.tick_time_ms]);
+    ahead.want(isAhead ? orderOf(seen, market, isSecond ? "sell" : "buy", isSecond ? SHORT_PPM : LONG_PPM) : null);
+  }, [isAhead, isSecond, market?.tick_time_ms]);
   if (of === null) return html`<div class="practice-pool soft"><p>Your pool will stand here.</p></div>`;
   if (seen === undefined) return html`<div class="practice-pool"><${Untold} of=${of} /></div>`;
   const { after, isOld } = imagined(of);

@@ -102,12 +102,15 @@ async function take(of, name, side, ppm) {
   });
 }
 
-/** @type {((of: number) => Promise<string[]>)[]} */
+/** What each step does, and tells; null: a part of it is done. @type {((of: number) => Promise<string[] | null>)[]} */
 const ACTIONS = [
   async () => [],
   async (of) => {
-    doing.value = "Buying BTC";
-    await take(of, LONG, "buy", LONG_PPM);
+    if (!held(await seenNow(of), LONG)) {
+      doing.value = "Buying BTC";
+      await take(of, LONG, "buy", LONG_PPM);
+      return null;
+    }
     doing.value = "Selling ETH";
     await take(of, SHORT, "sell", SHORT_PPM);
     return toldOfPositions(await seenNow(of), await marketsNow());
@@ -189,7 +192,8 @@ export async function goOn() {
       kept.value = { ...at, account: opened, isDone: true, told: [`Account ${opened} is yours.`] };
       account.value = opened;
     } else if (at.account !== null) {
-      kept.value = { ...at, isDone: true, told: (await ACTIONS[at.step]?.(at.account)) ?? [] };
+      const told = (await ACTIONS[at.step]?.(at.account)) ?? null;
+      if (told !== null) kept.value = { ...at, isDone: true, told };
     }
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

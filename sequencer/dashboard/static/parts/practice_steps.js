@@ -11,6 +11,7 @@ import { IMMEDIATE_OR_CANCEL } from "../terms.js";
  * @property {string} ask what is done by the button, and why
  * @property {string} button
  * @property {string} seen what there is to see behind it
+ * @property {{ask: string, button: string}} [then] its second order, once the first has been sent
  */
 
 /** Micro-dollars to begin with: little enough for the devnet's maker, at a leverage that a small fall hurts. */
@@ -38,8 +39,12 @@ export const STEPS = [
   },
   {
     title: "Two positions, one pool",
-    ask: "Buy bitcoin with half of your buying power, then sell ether with two fifths of what is left. The outline in the picture is what the law says would come of the bitcoin: nothing was sent yet.",
-    button: "Buy BTC and sell ETH",
+    ask: "Buy bitcoin with half of your buying power. The outline in the picture is what the law says would come of it: nothing was sent yet.",
+    button: "Buy BTC",
+    then: {
+      ask: "The bitcoin is in the pool. Now sell ether with two fifths of the buying power that is left: the outline is the pool with both.",
+      button: "Sell ETH",
+    },
     seen: "One pool stands behind both. Each position asks for a part of it to stay (solid), and for more to grow (hatched).",
   },
   {
