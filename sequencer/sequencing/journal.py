@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from errno import ENOENT
 from pathlib import Path
 from struct import Struct
 from threading import Lock
@@ -377,6 +378,9 @@ class Journal:
                 raise OSError(f"the disk took {taken} bytes")
             data = data[taken:]
         self._disk.sync(self._file)
+        if os.fstat(self._file).st_nlink == 0:
+            # Written and synced, and gone with this process: nothing of it is durable.
+            raise OSError(ENOENT, "its newest segment was removed")
 
     def _start_segment(self, first: int) -> None:
         path = self._directory / _name(first)

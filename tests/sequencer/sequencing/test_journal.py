@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -429,6 +430,24 @@ def test_a_short_write_goes_on(directory: Path) -> None:
     journal.commit()
     journal.close()
     assert read(directory) == [record(1), record(2)]
+
+
+@pytest.mark.parametrize("what", ["segment", "directory"])
+def test_what_was_written_to_a_file_that_somebody_has_removed_is_not_durable(directory: Path, what: str) -> None:
+    journal = Journal(directory, ROOMY)
+    journal.append([record(1)])
+    assert journal.commit() == 1
+    if what == "segment":
+        min(directory.glob("*.journal")).unlink()
+    else:
+        shutil.rmtree(directory)
+    journal.append([record(2)])
+    with pytest.raises(JournalFailed, match="its newest segment was removed"):
+        journal.commit()
+    assert journal.durable_sequence == 1
+    with pytest.raises(JournalFailed):
+        journal.append([record(3)])
+    journal.close()
 
 
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
