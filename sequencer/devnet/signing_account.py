@@ -12,7 +12,6 @@ from sequencer.client.access import Identity
 # What rests lives so long, as a careful client signs it.
 _LIFETIME_MS: Final = 3_600_000
 _MAX_FEE_PPM: Final = 1_000
-_MAX_POSTING_FEE_MICROS: Final = 100_000
 
 SignedMessage = tuple[dict[str, Any], bytes]
 
@@ -69,7 +68,7 @@ class SigningAccount:
             trigger=constants.NO_TRIGGER,
             trigger_price=0,
             max_fee_ppm=_MAX_FEE_PPM,
-            max_posting_fee=_MAX_POSTING_FEE_MICROS,
+            max_posting_fee=constants.MOST_POSTING_FEE,
             unused=0,
         )
         signature = signatures.sign(self._private_key, signatures.order_digest(self._domain, order))
@@ -98,7 +97,7 @@ class SigningAccount:
             amount=amount_micros,
             other=other,
             recipient=recipient,
-            max_posting_fee=0 if tag == constants.CANCEL else _MAX_POSTING_FEE_MICROS,
+            max_posting_fee=0 if tag == constants.CANCEL else constants.MOST_POSTING_FEE,
         )
         digest = signatures.request_digest(self._domain, tag, request)
         return signed_fields(tag, request), signatures.sign(self._private_key, digest)

@@ -22,7 +22,7 @@ from prover.cli.running import (
     run,
     until_signal,
 )
-from prover.stf import containers
+from prover.stf import constants, containers
 from prover.telling import Output
 
 if TYPE_CHECKING:
@@ -62,6 +62,14 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     window_seconds: int
     governor: bytes | None
     governance_delay: int
+    posting_fee_micros: int | None
+    grace_ms: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    minimum_notional_micros: int
+    bond_gwei: int
+    entry_fee_gwei: int
+    minimum_deposit_micros: int
     seal_seconds: float
     post_interval: float
     max_fee_gwei: float
@@ -138,6 +146,61 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     default=30,
     show_default=True,
     help="Of a new rollup: seconds before an announcement stands.",
+)
+@click.option(
+    "--posting-fee-micros",
+    type=click.IntRange(1, constants.MOST_POSTING_FEE),
+    show_default="500 on a devnet; needed elsewhere",
+    help="Of a new rollup: micro-dollars for a request's bytes on L1, and once for a taker's order.",
+)
+@click.option(
+    "--grace-ms",
+    type=click.IntRange(0, constants.MAX_GRACE),
+    default=10_000,
+    show_default=True,
+    help="Of a new rollup: how long risk may only fall once prices are back.",
+)
+@click.option(
+    "--maker-fee-ppm",
+    type=click.IntRange(0, 2**16 - 1),
+    default=100,
+    show_default=True,
+    help="Of a new rollup: of each market.",
+)
+@click.option(
+    "--taker-fee-ppm",
+    type=click.IntRange(0, 2**16 - 1),
+    default=450,
+    show_default=True,
+    help="Of a new rollup: of each market.",
+)
+@click.option(
+    "--minimum-notional-micros",
+    type=click.IntRange(0, 2**63 - 1),
+    default=10_000_000,
+    show_default=True,
+    help="Of a new rollup: the least that an order which may open a position is worth, in each market.",
+)
+@click.option(
+    "--bond-gwei",
+    type=click.IntRange(1, 2**63 - 1),
+    default=20 * 10**9,
+    show_default=True,
+    help="Of a new rollup, for ever: what the seat puts up.",
+)
+@click.option(
+    "--entry-fee-gwei",
+    type=click.IntRange(0, 2**63 - 1),
+    default=10**5,
+    show_default=True,
+    help="Of a new rollup, for ever: what an entry of the queue that is no deposit burns.",
+)
+@click.option(
+    "--minimum-deposit-micros",
+    type=click.IntRange(1, 2**63 - 1),
+    default=1_000_000,
+    show_default=True,
+    help="Of a new rollup, for ever: the least that is deposited.",
 )
 # A chunk has one clock: past half of the law's tolerance, what is signed now would soon be too new for an open chunk.
 @click.option("--seal-seconds", type=click.FloatRange(0.05, 5), default=1.0, show_default=True, help="Chunk age.")
@@ -261,6 +324,14 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         window_seconds=options.window_seconds,
         governor=options.governor or containers.NOBODY,
         governance_delay_seconds=options.governance_delay,
+        posting_fee_micros=options.posting_fee_micros,
+        grace_ms=options.grace_ms,
+        maker_fee_ppm=options.maker_fee_ppm,
+        taker_fee_ppm=options.taker_fee_ppm,
+        minimum_notional_micros=options.minimum_notional_micros,
+        bond_wei=options.bond_gwei * 10**9,
+        entry_fee_wei=options.entry_fee_gwei * 10**9,
+        minimum_deposit_micros=options.minimum_deposit_micros,
         development_key=options.development_key if _is_given("development_key") else 0,
         is_maker_running=not options.no_maker,
         verifiers=options.verifiers,

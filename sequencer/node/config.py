@@ -9,6 +9,8 @@ import msgspec
 from l1_bridge.client.errors import L1Timeout, L1Unavailable
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.options import DEFAULT_OPTIONS
+from prover.contracts.deployment import DEVNET_PARAMETERS
+from prover.state.genesis import DEVNET_GRACE_MS, DEVNET_MARKETS
 from prover.stf import containers
 from sequencer.history.records import Kept
 from sequencer.l1.preflight import PreflightPolicy
@@ -46,6 +48,15 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     window_seconds: int = 30
     governor: bytes = containers.NOBODY
     governance_delay_seconds: int = 30
+    # Of a rollup that is deployed. posting_fee_micros: None is a devnet's, and on any other chain nobody's choice.
+    posting_fee_micros: int | None = None
+    grace_ms: int = DEVNET_GRACE_MS
+    maker_fee_ppm: int = DEVNET_MARKETS[0].maker_fee_ppm
+    taker_fee_ppm: int = DEVNET_MARKETS[0].taker_fee_ppm
+    minimum_notional_micros: int = DEVNET_MARKETS[0].minimum_notional_micros
+    bond_wei: int = DEVNET_PARAMETERS.bond_wei
+    entry_fee_wei: int = DEVNET_PARAMETERS.entry_fee_wei
+    minimum_deposit_micros: int = DEVNET_PARAMETERS.minimum_deposit_micros
     is_posting: bool = True
     # Without the seat: what L1 holds is shown, and nothing is taken.
     is_following: bool = False

@@ -18,6 +18,7 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.codec import batch, calls
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import (
+    DEVNET_CHAINS,
     DEVNET_PARAMETERS,
     Deployment,
     DeploymentRecord,
@@ -30,7 +31,7 @@ from prover.contracts.deployment import (
 from prover.signing.signatures import address_of
 from prover.state import levels
 from prover.state import state as prover_state
-from prover.state.genesis import DEVNET_MARKETS, genesis_bytes
+from prover.state.genesis import DEVNET_MARKETS, DEVNET_POSTING_FEE_MICROS, genesis_bytes
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import StoreUnavailable
 from prover.stf.replay import is_entry
@@ -201,7 +202,7 @@ async def _require_same_genesis(config: NodeConfig, recorded: DeploymentRecord, 
 
 
 async def _deployed(config: NodeConfig, client: L1Client, operator: Signer) -> DeploymentRecord:
-    genesis = genesis_bytes(operator.address, [address_of(key) for key in devnet_signer_keys()], DEVNET_QUORUM)
+    genesis = new_genesis(config, await chain_of(client), operator.address)
     try:
         made = await deploy(client, operator, genesis, _parameters(config))
         # The queue's first entries: whoever deposits later finds the funds that his leverage stands on.
@@ -209,6 +210,28 @@ async def _deployed(config: NodeConfig, client: L1Client, operator: Signer) -> D
         return DeploymentRecord(made, genesis)
     except L1Error as error:
         raise unusable("The contracts could not be deployed", error) from None
+
+
+def new_genesis(config: NodeConfig, chain_id: int, operator: bytes) -> bytes:
+    """What a rollup begins with that is deployed now; CannotStart where the law has no such venue, or nobody chose."""
+    posting_fee = config.posting_fee_micros
+    if posting_fee is None and chain_id not in DEVNET_CHAINS:
+        raise CannotStart(
+            f"On chain {chain_id} bytes cost money: say with --posting-fee-micros what a new rollup takes for a "
+            "request's, and see docs/operating.md for how much that is."
+        )
+    terms = {
+        "maker_fee_ppm": config.maker_fee_ppm,
+        "taker_fee_ppm": config.taker_fee_ppm,
+        "minimum_notional_micros": config.minimum_notional_micros,
+    }
+    listings = tuple(msgspec.structs.replace(listing, **terms) for listing in DEVNET_MARKETS)
+    fee = DEVNET_POSTING_FEE_MICROS if posting_fee is None else posting_fee
+    signers = [address_of(key) for key in devnet_signer_keys()]
+    try:
+        return genesis_bytes(operator, signers, DEVNET_QUORUM, listings, fee, config.grace_ms)
+    except ValueError as error:
+        raise CannotStart(f"There can be no such rollup: {error}.") from None
 
 
 async def parameters_of(client: L1Client, bridge: bytes) -> calls.Parameters:
@@ -225,6 +248,9 @@ def _parameters(config: NodeConfig) -> calls.Parameters:
         window_seconds=config.window_seconds,
         governor=config.governor,
         governance_delay_seconds=config.governance_delay_seconds,
+        bond_wei=config.bond_wei,
+        entry_fee_wei=config.entry_fee_wei,
+        minimum_deposit_micros=config.minimum_deposit_micros,
     )
 
 

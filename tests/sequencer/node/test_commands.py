@@ -63,6 +63,14 @@ def test_each_flag_is_one_choice() -> None:
         (("--window", "31"), {"window_seconds": 31}),
         (("--governor", address), {"governor": b"\x22" * 20}),
         (("--governance-delay", "31"), {"governance_delay_seconds": 31}),
+        (("--posting-fee-micros", "1000000"), {"posting_fee_micros": 1_000_000}),
+        (("--grace-ms", "3600000"), {"grace_ms": 3_600_000}),
+        (("--maker-fee-ppm", "0"), {"maker_fee_ppm": 0}),
+        (("--taker-fee-ppm", "65535"), {"taker_fee_ppm": 65_535}),
+        (("--minimum-notional-micros", "7"), {"minimum_notional_micros": 7}),
+        (("--bond-gwei", "7"), {"bond_wei": 7 * 10**9}),
+        (("--entry-fee-gwei", "0"), {"entry_fee_wei": 0}),
+        (("--minimum-deposit-micros", "7"), {"minimum_deposit_micros": 7}),
         (("--seal-seconds", "2"), {"seal_seconds": 2.0}),
         (("--post-interval", "2"), {"post_seconds": 2.0}),
         (("--oracle-seed", "7"), {"oracle_seed": 7}),
@@ -85,6 +93,15 @@ def test_each_flag_is_one_choice() -> None:
         ("--seal-seconds", "5.1"),
         ("--post-interval", "0"),
         ("--window", "0"),
+        ("--posting-fee-micros", "0"),
+        ("--posting-fee-micros", "1000001"),
+        ("--grace-ms", "3600001"),
+        ("--maker-fee-ppm", "65536"),
+        ("--taker-fee-ppm", "65536"),
+        ("--minimum-notional-micros", "-1"),
+        ("--bond-gwei", "0"),
+        ("--entry-fee-gwei", "-1"),
+        ("--minimum-deposit-micros", "0"),
         ("--verifiers", "257"),
         ("--rollup-address", "0x22"),
         ("--development-key", "10"),
@@ -103,8 +120,9 @@ def test_each_flag_is_one_choice() -> None:
     ids=" ".join,
 )
 def test_what_is_out_of_bounds_is_a_usage_error(flags: tuple[str, ...]) -> None:
-    with pytest.raises(click.UsageError):
+    with pytest.raises(click.UsageError) as refused:
         chosen(*flags)
+    assert flags[0] in refused.value.format_message()
 
 
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -> dict[str, tuple[str, str]]:

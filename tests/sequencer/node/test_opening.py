@@ -1,5 +1,6 @@
 """What a node stands on: whose key, and which rollup; where that does not go together it says so and does not start."""
 
+import re
 import shutil
 from contextlib import closing
 from errno import EACCES
@@ -14,27 +15,36 @@ from structlog.testing import capture_logs
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
 from l1_bridge.codec.batch import BridgeId
 from prover.contracts.deployment import Deployment, DeploymentRecord, WrongContracts
+from prover.state.genesis import DEVNET_POSTING_FEE_MICROS, legal_globals
 from prover.state.leveldb import LevelDbStore
+from prover.stf import constants
+from sequencer.engine.money.posting import pays
 from sequencer.engine.records import IDENTITY_KEY
+from sequencer.l1.poster import byte_micros
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import held
 from sequencer.node.opening import (
     connected,
     keep_levels,
     leave_levels,
+    new_genesis,
     open_journal,
     operator_of,
+    parameters_of,
     remembering_engine,
     rollup_of,
 )
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.prover.world import GENESIS
 from tests.sequencer.datadirs import datadir, flip, history
+from tests.sequencer.node_process import some_l1
 from tests.sequencer.node_world import DOMAIN, World
+from tests.soak.house import ROOT
 
-BRIDGE = b"\x01" * 20
+BRIDGE, MINE = b"\x01" * 20, b"\x05" * 20
 RECORD = DeploymentRecord(Deployment(31_337, BRIDGE, b"\x02" * 20, b"\x03" * 20), b"genesis")
 
 
@@ -81,6 +91,61 @@ async def test_nothing_is_deployed_on_somebodys_l1_unasked(tmp_path: Path) -> No
         with pytest.raises(CannotStart, match=r"--rollup-address.*--deploy"):
             await rollup_of(config, datadir, cast(L1Client, Chain(31_337)), development_key(0))
         assert datadir.record() is None
+
+
+def test_a_new_rollup_begins_with_what_its_operator_chose() -> None:
+    config = NodeConfig(datadir=Path("node"), posting_fee_micros=22_848, grace_ms=60_000, maker_fee_ppm=1)
+    config = msgspec.structs.replace(config, taker_fee_ppm=2, minimum_notional_micros=3)
+    globals = legal_globals(new_genesis(config, 1, MINE))
+    assert (globals.operator, globals.posting_fee, globals.grace_period) == (MINE, 22_848, 60_000)
+    listed = globals.markets[: globals.market_count]
+    assert {(row.maker_fee_ppm, row.taker_fee_ppm, row.minimum_notional) for row in listed} == {(1, 2, 3)}
+    on_devnet = NodeConfig(datadir=Path("node"))
+    assert legal_globals(new_genesis(on_devnet, 31_337, MINE)).posting_fee == DEVNET_POSTING_FEE_MICROS
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        ({}, r"On chain 1 bytes cost money: .*--posting-fee-micros"),
+        ({"posting_fee_micros": 0}, "the posting fee is above zero and at most a dollar"),
+        ({"posting_fee_micros": 1_000_001}, "the posting fee is above zero and at most a dollar"),
+        ({"posting_fee_micros": 1, "grace_ms": 3_600_001}, "a grace lasts at most an hour"),
+        ({"posting_fee_micros": 1, "maker_fee_ppm": 65_536}, "fees fit what orders can sign"),
+        ({"posting_fee_micros": 1, "minimum_notional_micros": 2**104}, "the minimum notional can be reached"),
+    ],
+)
+def test_no_rollup_begins_with_what_the_law_does_not_know(chosen: dict[str, int], sentence: str) -> None:
+    config = msgspec.structs.replace(NodeConfig(datadir=Path("node")), **chosen)
+    with pytest.raises(CannotStart, match=sentence):
+        new_genesis(config, 1, MINE)
+
+
+@pytest.mark.trio
+async def test_a_new_bridge_is_made_with_what_its_operator_chose(tmp_path: Path) -> None:
+    with some_l1(tmp_path / "l1") as l1:
+        config = NodeConfig(datadir=tmp_path / "node", l1_rpc_url=l1.url, is_deploy_allowed=True)
+        given = {"bond_wei": 5, "entry_fee_wei": 0, "minimum_deposit_micros": 7, "posting_fee_micros": 8}
+        config = msgspec.structs.replace(config, **given)
+        async with L1Client(l1.url, L1Options(poll_seconds=0.05)) as client:
+            with held(config.datadir) as opened:
+                record = await rollup_of(config, opened, client, development_key(0))
+            made = await parameters_of(client, record.deployment.bridge)
+    assert (made.bond_wei, made.entry_fee_wei, made.minimum_deposit_micros) == (5, 0, 7)
+    assert legal_globals(record.genesis).posting_fee == 8
+
+
+def test_the_posting_fee_of_the_manual_pays_for_the_longest_request() -> None:
+    manual = (ROOT / "docs/operating.md").read_text()
+    rows = re.findall(r"^\| ([\d.]+) gwei \| ([\d,]+) \| ([\d,.]+) \|$", manual, re.MULTILINE)
+    assert len(rows) == 3
+    for gwei, fee, notional in rows:
+        a_byte = byte_micros(int(float(gwei) * 10**9), 3_000 * 10**6)
+        assert int(fee.replace(",", "")) == a_byte * constants.SET_AGENT_LENGTH
+        listed = legal_globals(GENESIS).markets[0]
+        micros = round(float(notional.replace(",", "")) * 10**6)
+        assert pays(listed, 1, micros, a_byte)
+        assert not pays(listed, 1, micros - 10**6, a_byte)
 
 
 @pytest.fixture
