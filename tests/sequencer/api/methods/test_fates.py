@@ -62,7 +62,9 @@ async def test_an_order_whose_answer_was_lost_is_asked_for_by_any_of_its_names(d
                   {"order_id": answer["order_id"]},
                   {"account": FIRST + 1, "slot": 7, "sequence": desk.clock.now}):  # fmt: skip
         found = await desk.ask("catenary_order", **named)
-        assert {**found, "events": [], "acknowledgement": answer["acknowledgement"]} == answer
+        # Whoever asks is told what was signed as well.
+        assert {**found, "events": [], "terms": None, "acknowledgement": answer["acknowledgement"]} == answer
+        assert (found["terms"]["size_lots"], found["terms"]["limit_price_ticks"]) == (400, PRICE)
         assert [(event["event"], event["role"]) for event in found["events"]] == [("accepted", ""), ("filled", "taker")]
     # The same order again is the same answer, and nobody is told anything.
     desk.channels.told = []
