@@ -283,7 +283,9 @@ class Practice:
     async def _leave(self) -> None:
         left = await self._trader.run("leave")
         self._say(*_LEFT)
-        if left.get("withdrawal") is None:
+        if not left["done"]:
+            raise CommandFailed(f"the exit goes on: no prices came for it, and batch {left['batch']} has it half done")
+        if left["withdrawal"] is None:
             raise CommandFailed("the exit paid nothing")
         paid = await self._trader.run("claim", str(left["withdrawal"]), "--wait")
         self.learnt.paid_micros = int(paid["amount_micros"])

@@ -348,10 +348,11 @@ class Entries:
     # What became of an entry.
 
     async def outcome(self, venue: Venue, entered: Entered, timeout_seconds: float | None) -> Forced:
-        """Waits, by L1's clock, until a batch on L1 has taken an owner's entry, and says what it came to.
+        """Waits, by L1's clock, until a batch on L1 is done with an owner's entry, and says what it came to.
 
         Without a time it waits until a batch without the entry would be late; for none at all it only says where the
-        entry stands. NotYet, and never anything that sounds like an end, while no batch has it.
+        entry stands. NotYet, and never anything that sounds like an end, while no batch has it. A close or leave that
+        a batch has begun goes on, and is waited for as long: what it pays is known at its end.
         """
         if timeout_seconds == 0:
             return _waiting(entered)
@@ -363,15 +364,19 @@ class Entries:
             f"{time_text(1_000 * late_at)} of L1's clock on; if stopped now, {again} goes on and costs nothing"
         )
         hint: EntryView | None = None
+        is_begun = False
         try:
             while True:
                 head = await guarded(self._l1.newest_block())
                 hint = await self._hint(entered) or hint
                 found = await self._taken(venue, entered, hint)
-                if found is not None:
+                if found is not None and (found.done or head.timestamp >= until):
                     return found
                 if head.timestamp >= until:
                     break
+                if found is not None and not is_begun:
+                    self._tell(f"batch {found.batch} has begun it: positions are closed at prices that are yet to come")
+                    is_begun = True
                 await trio.sleep(self._poll_seconds)
         except L1Unreachable as error:
             sentence = f"{error}; {entered.name} is entry {entered.index} of the L1 queue all the same: {again} goes on"
@@ -402,6 +407,11 @@ class Entries:
             return _come_to(entered, hint.code, done=hint.done)
         proven = None if hint is None or request is None else await self._account(venue, request.account)
         if hint is not None and request is not None and proven is not None and proven.queue_taken > entered.index:
+            if proven.queue_count == entered.index:
+                return _begun(entered, request, proven)
+            if not hint.done:
+                # It was asked while the close went on, which a batch has finished meanwhile.
+                hint = await self._hint(entered) or hint
             shown = await self._shown(venue, entered, request, hint, proven)
             return shown or await self.replayed(venue, entered)
         record = await self._head(venue)
@@ -422,19 +432,22 @@ class Entries:
         self, venue: Venue, entered: Entered, request: containers.Entry, hint: EntryView, proven: ProvenAccount
     ) -> Forced | None:
         """The hint, where the posted account shows the same; None where it shows something else, or nothing."""
-        is_head, number = proven.queue_count == entered.index, proven.batch_number
+        number = proven.batch_number
         if proven.account.owner != entered.sender:
             return _come_to(entered, codes.NOT_OWNER, done=True, batch=number, proven=True)
+        if not hint.done:
+            return None
         if hint.code != codes.OK:
-            return _come_to(entered, hint.code, done=not is_head, batch=number)
+            return _come_to(entered, hint.code, done=True, batch=number)
         is_paid = hint.withdrawal is not None and await self._pays(venue, hint.withdrawal, entered.sender)
         is_payment = hint.withdrawal is not None or entered.tag == constants.FORCED_WITHDRAW
-        if (is_payment and not is_paid) or not _shows(entered, request, proven.account, is_head):
+        if (is_payment and not is_paid) or not _shows(entered, request, proven.account):
             return None
-        # How much a position was before, and which withdrawal is this entry's, no later state shows.
-        is_part = entered.tag == constants.FORCED_CLOSE and request.amount != operations.ALL_LOTS
-        is_shown = not is_part and entered.tag != constants.FORCED_WITHDRAW
-        known = {"done": not is_head, "withdrawal": hint.withdrawal, "batch": number}
+        # How much a position was before, which withdrawal is this entry's, and that a leave paid none, no later state
+        # shows.
+        is_unpaid = entered.tag == constants.LEAVE and not is_paid
+        is_shown = not _is_part(entered, request) and not is_unpaid and entered.tag != constants.FORCED_WITHDRAW
+        known = {"done": True, "withdrawal": hint.withdrawal, "batch": number}
         return _come_to(entered, codes.OK, **known, proven=is_shown)
 
     async def _pays(self, venue: Venue, withdrawal: int, recipient: bytes) -> bool:
@@ -479,13 +492,27 @@ def _deposit(entered: Entered) -> containers.Deposit:
     return encoding.deposit(word_at(entered.operation, 1), word_at(entered.operation, 21))
 
 
-def _shows(entered: Entered, request: containers.Entry, account: containers.Account, is_head: bool) -> bool:
+def _is_part(entered: Entered, request: containers.Entry) -> bool:
+    """Whether a close is of less than all."""
+    return entered.tag == constants.FORCED_CLOSE and request.amount != operations.ALL_LOTS
+
+
+def _begun(entered: Entered, request: containers.Entry, proven: ProvenAccount) -> Forced | None:
+    """A head: its end is in no batch, whatever the node says of it. None where the batch breaks the law."""
+    if proven.account.owner != entered.sender or (
+        entered.tag == constants.LEAVE and proven.account.floor < request.time
+    ):
+        return None
+    is_shown = not _is_part(entered, request)
+    return _come_to(entered, codes.OK, done=False, batch=proven.batch_number, proven=is_shown)
+
+
+def _shows(entered: Entered, request: containers.Entry, account: containers.Account) -> bool:
     """Whether an account looks as if the entry had come to what was asked for."""
     if entered.tag == constants.LEAVE:
-        return account.floor >= request.time and (is_head or margin.closed(account, constants.MARKETS, 0))
+        return account.floor >= request.time and margin.closed(account, constants.MARKETS, 0)
     if entered.tag == constants.FORCED_CLOSE:
-        is_whole = request.amount == operations.ALL_LOTS
-        return is_head or not is_whole or margin.closed(account, request.market, request.amount)
+        return _is_part(entered, request) or margin.closed(account, request.market, request.amount)
     if entered.tag == constants.FORCED_AGENT and request.agent_index == constants.FLOOR_INDEX:
         return account.floor >= request.time
     if entered.tag == constants.FORCED_AGENT:

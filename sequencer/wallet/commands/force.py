@@ -76,6 +76,8 @@ def _lines(name: str, found: Forced) -> list[str]:
         said += "" if found.account is None else f", and account {found.account} is its sender's"
     word = "" if found.proven else f"; what it came to is the node's word, by L1's: {_status(found)} --replay"
     lines.append(said + word)
+    if not found.done:
+        lines.append(f"what it comes to: {_status(found)}")
     if found.withdrawal is not None and found.batch is not None:
         lines.append(f"paid as withdrawal {found.withdrawal}: catenary wallet claim {found.withdrawal} --wait")
     return lines

@@ -119,10 +119,10 @@ def known(said: EntryView | Exception | None = None, l1: L1 | None = None, **giv
     return entries, told
 
 
-def hint(code: int = codes.OK, withdrawal: int | None = None, index: int = 7) -> EntryView:
+def hint(code: int = codes.OK, withdrawal: int | None = None, index: int = 7, *, done: bool = True) -> EntryView:
     """The node's word."""
     name = codes.SENTENCE[code][0]
-    return answer(EntryView, index=index, code=code, name=name, done=True, withdrawal=withdrawal)
+    return answer(EntryView, index=index, code=code, name=name, done=done, withdrawal=withdrawal)
 
 
 def posted(account: containers.Account, count: int = 8, taken: int = 8) -> ProvenAccount:
@@ -167,7 +167,6 @@ async def test_an_l1_that_falls_silent_does_not_unmake_an_entry(autojump_clock: 
 @pytest.mark.parametrize(
     ("entry", "account", "withdrawal"),
     [
-        (LEAVE, LEFT, None),
         (LEAVE, LEFT, 3),
         (EVERYTHING, LEFT, None),
         (CANCEL_ALL, HOLDING, None),
@@ -184,9 +183,13 @@ async def test_what_a_node_says_counts_where_a_posted_account_shows_it(
     assert entries.replays == 0
 
 
-@pytest.mark.parametrize(("entry", "withdrawal"), [(PART, None), (WITHDRAW, 3)])
-async def test_what_no_later_state_shows_stays_the_nodes_word(entry: Entered, withdrawal: int | None) -> None:
-    entries, _ = known(hint(withdrawal=withdrawal), proven=posted(HOLDING))
+@pytest.mark.parametrize(
+    ("entry", "account", "withdrawal"), [(PART, HOLDING, None), (WITHDRAW, HOLDING, 3), (LEAVE, LEFT, None)]
+)
+async def test_what_no_later_state_shows_stays_the_nodes_word(
+    entry: Entered, account: containers.Account, withdrawal: int | None
+) -> None:
+    entries, _ = known(hint(withdrawal=withdrawal), proven=posted(account))
     found = await entries.outcome(VENUE, entry, None)
     assert (found.code, found.done, found.withdrawal, found.batch) == (codes.OK, True, withdrawal, 9)
     assert (found.proven, entries.replays) == (False, 0)
@@ -217,14 +220,71 @@ async def test_what_it_does_not_show_is_replayed(
     assert entries.replays == 1
 
 
-async def test_a_close_goes_on_while_it_is_the_head() -> None:
-    entries, _ = known(hint(), proven=posted(HOLDING, count=7))
-    for entry in (LEAVE, EVERYTHING, PART):
-        found = await entries.outcome(VENUE, entry, None)
-        assert (found.code, found.done, found.proven) == (codes.OK, False, entry is not PART)
-    # What passes another's head is done though the head is not.
+@pytest.mark.parametrize("entry", [LEAVE, EVERYTHING, PART])
+@pytest.mark.parametrize("said", [hint(done=False), hint(withdrawal=3), hint(codes.STALE)])
+async def test_a_close_goes_on_while_it_is_the_head(
+    autojump_clock: trio.testing.MockClock, entry: Entered, said: EntryView
+) -> None:
+    # Whatever the node says of its end: none of it is in a batch.
+    entries, told = known(said, proven=posted(HOLDING, count=7))
+    found = await entries.outcome(VENUE, entry, 5)
+    assert (found.code, found.done, found.withdrawal, found.batch) == (codes.OK, False, None, 9)
+    assert (found.proven, entries.replays) == (entry is not PART, 0)
+    assert trio.current_time() == 5
+    assert told[1:] == ["batch 9 has begun it: positions are closed at prices that are yet to come"]
+
+
+@pytest.mark.parametrize(
+    "broken", [msgspec.structs.replace(HOLDING, floor=0), msgspec.structs.replace(HOLDING, owner=STRANGER)]
+)
+async def test_a_head_that_the_law_does_not_give_is_none(
+    autojump_clock: trio.testing.MockClock, broken: containers.Account
+) -> None:
+    entries, _ = known(hint(), proven=posted(broken, count=7))
+    with pytest.raises(NotYet, match="no batch on L1 has it"):
+        await entries.outcome(VENUE, LEAVE, 5)
+    assert entries.replays == 0
+
+
+async def test_what_passes_the_head_of_another_is_done_though_that_is_not() -> None:
     entries, _ = known(hint(), proven=posted(LEFT, count=4))
     assert (await entries.outcome(VENUE, CANCEL_ALL, None)).done
+
+
+async def test_a_leave_is_waited_for_until_a_batch_has_what_it_pays(autojump_clock: trio.testing.MockClock) -> None:
+    class Closing(Known):
+        async def _account(self, venue: Venue, account: int) -> ProvenAccount | None:
+            return posted(HOLDING, count=7) if trio.current_time() < 40 else posted(LEFT)
+
+        async def _hint(self, entered: Entered) -> EntryView | None:
+            # The node is ahead of what it has posted.
+            return hint(done=False) if trio.current_time() < 30 else hint(withdrawal=3)
+
+    entries = Closing(Node(None), L1(), MINE, [].append, 1.0, AccountRecord(Path("nowhere"), MINE, None))
+    found = await entries.outcome(VENUE, LEAVE, None)
+    assert trio.current_time() == 40
+    assert (found.code, found.done, found.withdrawal, found.proven) == (codes.OK, True, 3, True)
+
+
+@pytest.mark.parametrize("entry", [LEAVE, PART])
+@pytest.mark.parametrize("later", [hint(withdrawal=3), hint(codes.STALE), hint(done=False), None])
+async def test_a_word_from_before_the_end_is_asked_for_again(entry: Entered, later: EntryView | None) -> None:
+    """The batch with the end is posted between the node's word on the entry and its proof of the account."""
+    words = [hint(done=False), later]
+
+    class Ended(Known):
+        async def _hint(self, entered: Entered) -> EntryView | None:
+            return words.pop(0)
+
+    entries = Ended(Node(None), L1(), MINE, [].append, 1.0, AccountRecord(Path("nowhere"), MINE, None))
+    entries.proven, entries.found = posted(LEFT), Outcome(codes.LIMIT, True, None, 2)
+    found = await entries.outcome(VENUE, entry, None)
+    assert (found.done, words) == (True, [])
+    if later is None or not later.done:
+        # Nor is it believed that nothing has ended what L1 shows to be over.
+        assert (found.code, found.proven, entries.replays) == (codes.LIMIT, True, 1)
+    else:
+        assert (found.code, found.withdrawal, entries.replays) == (later.code, later.withdrawal, 0)
 
 
 async def test_a_strangers_account_is_never_done_with() -> None:

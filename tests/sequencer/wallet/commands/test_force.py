@@ -10,14 +10,15 @@ import msgspec
 import pytest
 
 from l1_bridge.addresses import checksum_address
-from prover.stf import codes
+from prover.stf import codes, constants
 from sequencer.client.clock import wall_clock_ms
 from sequencer.schema.answers import EntryView, QueueView
-from sequencer.wallet.entries import AccountRecord, KnownAccounts
+from sequencer.wallet.commands.force import come_of
+from sequencer.wallet.entries import AccountRecord, Forced, KnownAccounts
 from sequencer.wallet.keys import Key, open_keystore
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.answers import answer
-from tests.sequencer.node_process import A_WHILE_SECONDS, Client, Node
+from tests.sequencer.node_process import A_WHILE_SECONDS, Node
 from tests.sequencer.wallet_node import Answer, Shell, lying_node, still_node, trader_of
 
 DOLLAR = 1_000_000
@@ -46,6 +47,17 @@ def stranger(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Shell:
 def collateral(shell: Shell) -> int:
     """Micro-dollars in the only account of a wallet."""
     return int(shell.json("positions")["accounts"][0]["collateral_micros"])
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_what_is_half_done_says_where_its_end_is_told(is_done: bool) -> None:
+    found = Forced(
+        queue_index=7, transaction_hash="0x09", due_at=1, account=17, code=codes.OK, done=is_done, batch=9, proven=True
+    )
+    said = " ".join(come_of(constants.LEAVE, found).shown)
+    assert ("under way" in said) is not is_done
+    assert ("what it comes to: catenary wallet force status 7" in said) is not is_done
+    assert "paid as withdrawal" not in said
 
 
 def test_an_owner_takes_money_out_and_nobody_else_does(trader: Shell, stranger: Shell) -> None:
@@ -303,20 +315,16 @@ def test_who_trades_leaves_whole(trader: Shell, node: Node) -> None:
     with lying_node(stranger_of(account + 1, 3, ERROR)) as url:
         left = trader.json("leave", account=None, node_url=url)
     assert (left["operation"], left["account"], left["code"], left["proven"]) == ("leave", account, 0, True)
-    with Client(node.url) as client:
-        # Where a tick has been left out just now it is under way until three come in a row.
-        ends_at = time.monotonic() + PATIENCE_SECONDS
-        while not (entry := client.call("catenary_queue", index=left["queue_index"])["entries"][0])["done"]:
-            assert time.monotonic() < ends_at, entry
-            time.sleep(0.1)
-    assert entry["withdrawal"] is not None
+    # Where a tick has been left out just now it waits until three come in a row.
+    assert left["done"]
+    assert left["withdrawal"] is not None
     held = trader.json("positions")["accounts"][0]
     assert (held["positions"], held["settled_micros"]) == ([], "0")
     told = trader.json("force", "status", str(left["queue_index"]))
-    assert (told["done"], told["proven"], told["withdrawal"]) == (True, True, entry["withdrawal"])
+    assert (told["done"], told["proven"], told["withdrawal"]) == (True, True, left["withdrawal"])
     # Nor is a node needed for the last step, or believed.
     node.pass_time(A_WHILE_SECONDS)
-    claim = ("claim", str(entry["withdrawal"]), "--wait", "--timeout", str(PATIENCE_SECONDS))
+    claim = ("claim", str(left["withdrawal"]), "--wait", "--timeout", str(PATIENCE_SECONDS))
     paid = trader.json(*claim, node_url=NOWHERE)
     assert paid["recipient"] == trader.json("address")["address"]
     line, _ = trader.fails(15, *claim, "--replay")
