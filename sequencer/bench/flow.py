@@ -1,5 +1,6 @@
 """What the bench trades: keys, listings, and a flow of signed orders that is a function of the seed alone."""
 
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from random import Random
@@ -46,7 +47,10 @@ _WAVE_BLOCKS: Final = 64
 _WAVE_PPM: Final = 1_000
 
 
-class _Wish(msgspec.Struct, frozen=True):
+class Wish(msgspec.Struct, frozen=True):
+    """What somebody wants to trade, unsigned."""
+
+    account: int
     market: int
     side: int
     size_lots: int
@@ -120,17 +124,16 @@ def opening_orders(seed: int, accounts: int) -> list[bytes]:
     for market in range(MARKET_COUNT):
         for index in range(accounts):
             size = HELD_UNITS * UNITS[market]
-            wish = _Wish(market, index % 2, size, PRICES[market], slot=1 + market, sequence=1)
-            opened.append(_order(seed, index, wish))
+            wish = Wish(index, market, index % 2, size, PRICES[market], slot=1 + market, sequence=1)
+            opened.append(_order(seed, wish))
     return opened
 
 
-def block(seed: int, accounts: int, number: int) -> bytes:
-    """Block `number` of the flow: a thousand signed orders of 113 bytes, one behind the other."""
+def wishes(seed: int, accounts: int, number: int) -> Iterator[Wish]:
+    """What block `number` of the flow wants; accounts count from 0."""
     rng = Random(f"{seed}/block/{number}")
     phase = number % _WAVE_BLOCKS
     swing = abs(phase - _WAVE_BLOCKS // 2) - _WAVE_BLOCKS // 4
-    signed: list[bytes] = []
     for position in range(BLOCK_ORDERS):
         market = rng.randrange(TRADED)
         side = rng.randrange(2)
@@ -139,8 +142,8 @@ def block(seed: int, accounts: int, number: int) -> bytes:
         # A taker reaches over the middle as far as a maker stays away from it.
         distance = rng.randint(1, PRICES[market] // _DEPTH_PARTS)
         towards = 1 if (side == constants.BUY) == takes else -1
-        account = rng.randrange(accounts)
-        wish = _Wish(
+        yield Wish(
+            rng.randrange(accounts),
             market,
             side,
             rng.randint(1, MAX_UNITS) * UNITS[market],
@@ -150,8 +153,11 @@ def block(seed: int, accounts: int, number: int) -> bytes:
             sequence=2 + number * BLOCK_ORDERS + position,
             post_only=int(not takes and rng.randrange(100) < _POST_ONLY_PERCENT),
         )
-        signed.append(_order(seed, account, wish))
-    return b"".join(signed)
+
+
+def block(seed: int, accounts: int, number: int) -> bytes:
+    """Block `number` of the flow: a thousand signed orders of 113 bytes, one behind the other."""
+    return b"".join(_order(seed, wish) for wish in wishes(seed, accounts, number))
 
 
 def blocks(executor: ProcessPoolExecutor, seed: int, accounts: int, first: int, count: int) -> list[bytes]:
@@ -170,9 +176,9 @@ def _sign(private_key: PrivateKey, digest: bytes) -> bytes:
     return signatures.compact(private_key.sign_recoverable(digest, hasher=None))
 
 
-def _order(seed: int, index: int, wish: _Wish) -> bytes:
+def _order(seed: int, wish: Wish) -> bytes:
     order = containers.Order(
-        account=_FIRST + index,
+        account=_FIRST + wish.account,
         market=wish.market,
         side=wish.side,
         size=wish.size_lots,
@@ -190,4 +196,4 @@ def _order(seed: int, index: int, wish: _Wish) -> bytes:
         max_posting_fee=1_000,
         unused=0,
     )
-    return operations.order_bytes(order, _sign(key(seed, index), signatures.order_digest(DOMAIN, order)))
+    return operations.order_bytes(order, _sign(key(seed, wish.account), signatures.order_digest(DOMAIN, order)))

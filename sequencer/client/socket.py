@@ -102,7 +102,7 @@ class Socket:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Socket]:
-    """A connection to the node at a URL of http, https, ws or wss; Cut where there is none."""
+    """A connection to the node at a URL of http, https, ws or wss, asked as its query says; Cut where there is none."""
     at = urlsplit(url)
     host, is_secure = at.hostname or "", at.scheme in _SECURE
     stream: trio.abc.Stream | None = None
@@ -114,7 +114,8 @@ async def connected(url: str) -> AsyncIterator[Socket]:
                     context = ssl.create_default_context()
                     stream = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
                 socket = Socket(stream)
-                await socket.open(at.netloc.rpartition("@")[2], at.path.rstrip("/") + PATH)
+                path = at.path.rstrip("/") + PATH + ("?" + at.query if at.query else "")
+                await socket.open(at.netloc.rpartition("@")[2], path)
         except (OSError, ValueError, trio.TooSlowError, trio.BrokenResourceError) as error:
             raise Cut(f"it cannot be reached: {error or type(error).__name__}") from None
         yield socket

@@ -313,12 +313,44 @@ def _most_lots(
     taken = min(abs(held), most) if held * direction < 0 else 0
     if taken > 0 and not is_taken(taken):
         return 0
-    step = 1
-    while is_taken(taken + step):
-        taken += step
-        step *= 2
-    while step > 1:
-        step //= 2
-        if is_taken(taken + step):
+    return last_taken(is_taken, taken, min(most, _about(globals, clock, account, market, direction)))
+
+
+def _about(
+    globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int, direction: int
+) -> int:
+    """About how many lots equity covers: exact but for rounding where more open interest asks for no more margin."""
+    risk, listed = globals.risk, globals.markets[market]
+    settled, _ = margin.settle(risk, account, clock.now)
+    price, ppm = risk.price[market], max(risk.initial_ppm[market], settled.initial_ppm)
+    now = met_by_order(risk, settled)
+    others = now.initial - met_by_order(risk, only(settled, market)).initial
+    room = (now.equity - others - globals.posting_fee) * constants.PPM
+    before = direction * encoding.unpack(settled.positions[market]).size
+    return (room - before * price * ppm) // max(price * (ppm + listed.taker_fee_ppm), 1)
+
+
+def last_taken(is_taken: Callable[[int], bool], taken: int, guess: int) -> int:
+    """The last number from `taken` on that is taken, where one bound parts those from all behind it.
+
+    Sought from the guess on, in steps that double.
+    """
+    step, beyond = 1, max(guess, taken) + 1
+    if is_taken(beyond):
+        taken = beyond
+        while is_taken(taken + step):
             taken += step
+            step *= 2
+        beyond = taken + step
+    else:
+        while beyond - step > taken and not is_taken(beyond - step):
+            beyond -= step
+            step *= 2
+        taken = max(taken, beyond - step)
+    while beyond - taken > 1:
+        middle = (taken + beyond) // 2
+        if is_taken(middle):
+            taken = middle
+        else:
+            beyond = middle
     return taken

@@ -447,6 +447,7 @@ class Push:
         self.is_whole = is_whole
         self._as_json = as_json
         self._as_msgpack: bytes | None = None
+        self._frames: dict[Codec, bytes] = {}
 
     def encoded(self, codec: Codec) -> bytes:
         """The bytes of the one frame."""
@@ -455,6 +456,12 @@ class Push:
         if self._as_msgpack is None:
             self._as_msgpack = to_msgpack(msgspec.json.decode(self._as_json))
         return self._as_msgpack
+
+    def framed(self, codec: Codec, frame: Callable[[bytes, Codec], bytes]) -> bytes:
+        """As it goes out: a server masks nothing, and here nothing is compressed, so that one frame is everybody's."""
+        if codec not in self._frames:
+            self._frames[codec] = frame(self.encoded(codec), codec)
+        return self._frames[codec]
 
 
 class Subscriber(Protocol):

@@ -1,8 +1,9 @@
 """One HTTP/1.1 connection over h11: bounds, checks against foreign pages, routes; hands upgrades to the WebSocket."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import h11
 import msgspec
@@ -36,6 +37,7 @@ LINGER_BYTES: Final = 4_000_000
 # Whoever was refused for asking too much is read no further than this to be told so.
 SHED_BYTES: Final = 131_072
 WEBSOCKET_PATH: Final = "/ws"
+MOST_GATHER_MS: Final = 1_000
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 JSON_TYPE: Final = "application/json"
 
@@ -67,6 +69,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 Page = Callable[[str], Awaitable[Answer]]
+
+_DIGITS: Final = re.compile(r"[0-9]{1,4}")
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -107,11 +111,15 @@ class VanishedError(Exception):
 
 
 class Upgrade(msgspec.Struct, frozen=True):
-    """An accepted WebSocket: its protocol state, the bytes that accept it, and what the peer sent ahead."""
+    """An accepted WebSocket: its protocol state, the bytes that accept it, and what the peer sent ahead.
+
+    gather_seconds: how long what feeds tell adds up before it goes out, as the peer has asked.
+    """
 
     protocol: wsproto.WSConnection
     accept: bytes
     rest: bytes
+    gather_seconds: float
 
 
 async def send(stream: trio.abc.Stream, data: bytes, seconds: float) -> None:
@@ -288,7 +296,7 @@ class HttpConnection:
             raise CallError(BAD_HTTP, "A WebSocket handshake has no body.")
         # No extensions: with compression a short frame could unfold into gigabytes before its size is known.
         accept = protocol.send(AcceptConnection(extensions=[]))
-        return Upgrade(protocol, accept, self._connection.trailing_data[0])
+        return Upgrade(protocol, accept, self._connection.trailing_data[0], _gather_seconds(request))
 
     async def _body(self, request: h11.Request) -> bytes:
         body, pieces = bytearray(), 0
@@ -385,6 +393,13 @@ def _header(request: h11.Request, name: bytes) -> str | None:
     """All values of a header in one; two origins or hosts then match none."""
     values = [value for key, value in request.headers if key == name]
     return b",".join(values).decode("latin-1") if values else None
+
+
+def _gather_seconds(request: h11.Request) -> float:
+    given = parse_qs(request.target.partition(b"?")[2].decode("latin-1")).get("gather_ms", ["0"])
+    if len(given) > 1 or not _DIGITS.fullmatch(given[0]) or int(given[0]) > MOST_GATHER_MS:
+        raise CallError(BAD_HTTP, f"gather_ms is a whole number of 0 to {MOST_GATHER_MS}.")
+    return int(given[0]) / 1_000
 
 
 def _path(request: h11.Request) -> str:

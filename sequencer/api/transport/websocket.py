@@ -56,8 +56,15 @@ class Outbox:
         self._bytes = 0
         # The frames that give way to a later one of their place.
         self._giving_way: dict[object, _Frame] = {}
+        # Those that wait and are no feed's.
+        self._answers = 0
         self._changed = trio.Event()
+        self._urged = trio.Event()
         self._is_finished = False
+
+    def _is_urgent(self) -> bool:
+        is_half_full = 2 * len(self._frames) >= self._most_frames or 2 * self._bytes >= self._most_bytes
+        return self._is_finished or self._answers > 0 or is_half_full
 
     def _has_room(self, size: int) -> bool:
         # An empty queue takes any frame: an answer may be larger than the whole bound.
@@ -66,6 +73,11 @@ class Outbox:
     def _note_change(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+        self._urge()
+
+    def _urge(self) -> None:
+        if self._is_urgent():
+            self._urged.set()
 
     def offer(self, data: bytes) -> bool:
         """Queues a frame without waiting; False if there is no room."""
@@ -84,6 +96,7 @@ class Outbox:
         self._giving_way[place] = waiting
         self._bytes += len(data) - len(waiting.data)
         waiting.data = data
+        self._urge()
         return self._bytes <= self._most_bytes or len(self._frames) == 1
 
     def _queued(self, frame: _Frame) -> bool:
@@ -91,6 +104,7 @@ class Outbox:
             return False
         self._frames.append(frame)
         self._bytes += len(frame.data)
+        self._answers += not frame.is_told
         self._note_change()
         return True
 
@@ -112,8 +126,16 @@ class Outbox:
         self._note_change()
         return bytes(piece)
 
+    async def gather(self, seconds: float) -> None:
+        """Lets what feeds tell add up for so long; an answer, the end and a queue that is half full do not wait."""
+        self._urged = trio.Event()
+        if not self._is_urgent():
+            with trio.move_on_after(seconds):
+                await self._urged.wait()
+
     def _next(self) -> bytes:
         frame = self._frames.popleft()
+        self._answers -= not frame.is_told
         if self._giving_way.get(frame.place) is frame:
             del self._giving_way[frame.place]
         return frame.data
@@ -128,6 +150,7 @@ class Outbox:
             self._bytes = sum(len(frame.data) for frame in self._frames)
         self._frames.append(_Frame(last, False, None))
         self._bytes += len(last)
+        self._answers += 1
         self._is_finished = True
         self._note_change()
 
@@ -188,7 +211,7 @@ class WebSocketConnection:
         """Queues a feed message; a full queue closes the connection."""
         if self._code is not None or not self._is_open():
             return
-        frame = self._frame(message.encoded(codec), codec)
+        frame = message.framed(codec, self._frame)
         if not self._outbox.tell(frame, place, is_whole=message.is_whole):
             self.overflow()
 
@@ -260,6 +283,8 @@ class WebSocketConnection:
     async def _write(self, written: trio.Event) -> None:
         while (piece := await self._outbox.take()) is not None:
             await send(self._stream, piece, self._limits.send_seconds)
+            if self._upgrade.gather_seconds:
+                await self._outbox.gather(self._upgrade.gather_seconds)
         written.set()
 
     async def _watch(self) -> None:

@@ -20,7 +20,9 @@ export const link = signal("connecting");
 export const heardAt = signal(0);
 
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-export const api = new Api(`${scheme}//${location.host}/ws`);
+// What is told is drawn in frames: the node may send it in fewer pieces, and answers at once.
+const GATHER_MS = 250;
+export const api = new Api(`${scheme}//${location.host}/ws?gather_ms=${GATHER_MS}`);
 api.onLink = (now) => {
   link.value = now;
   if (now === "away") heardAt.value = Date.now();

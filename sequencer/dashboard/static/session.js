@@ -17,7 +17,7 @@ import { NOBODY, SLOTS, whole } from "./terms.js";
 import { sentBy } from "./transactions.js";
 import { listed } from "./trust.js";
 import { account, now } from "./venue.js";
-import { blockBefore, keepPromise, keepReceipt, seatHolder } from "./word.js";
+import { blockBefore, isOpen, keepPromise, keepReceipt } from "./word.js";
 
 /**
  * Somebody who can sign for an account: a wallet, an agent's key of this browser, or a devnet's burner.
@@ -95,11 +95,12 @@ export async function send(operation, beside = {}) {
   const mine = before.then(() => drafted(operation));
   before = mine.catch(() => {});
   const { message, signature, signer } = await mine;
-  const from = blockBefore((await venue()).block);
+  const of = await venue();
+  const from = blockBefore(of.block);
   try {
     const answer = await delivered(operation.kind, message, hex(signature), beside);
-    if (isSoft(operation.kind, message)) await requireReceipt(message, answer.receipt, from);
-    else keepPromise(operation.kind, message, answer, from).catch(() => {});
+    if (isSoft(operation.kind, message)) await requireReceipt(of, message, answer.receipt, from);
+    else keepPromise(of, operation.kind, message, answer, from);
     if (typeof answer.account_opened === "number") await renewed();
     return answer;
   } catch (error) {
@@ -176,15 +177,15 @@ function isSoft(kind, message) {
   return (kind === "cancel" || kind === "cancel_all") && message["max_posting_fee_micros"] === 0;
 }
 
-/** That a soft cancel was promised by whoever holds the seat. @param {Message} message @param {any} receipt @param {number} from L1 block */
-async function requireReceipt(message, receipt, from) {
-  const { identity } = await venue();
-  const holder = await seatHolder();
-  const why = broken(receipt, message, identity, holder, Date.now());
-  if (why !== null) {
-    throw new ApiError("BROKEN_RECEIPT", `The order is out of the book, and ${why}: until it expires it may still be filled.`);
+/** That a soft cancel was promised by whoever holds the seat. @param {import("./trust.js").Venue} of @param {Message} message @param {any} receipt @param {number} from L1 block */
+async function requireReceipt(of, message, receipt, from) {
+  const misfit = broken(receipt, message, Date.now());
+  const kept = misfit === null ? await keepReceipt(of, receipt, from) : null;
+  const why = misfit ?? kept?.why ?? "";
+  if (why !== "") throw new ApiError("BROKEN_RECEIPT", `The order is out of the book, and ${why}: until it expires it may still be filled.`);
+  if (kept !== null && isOpen(kept)) {
+    throw new ApiError("UNCHECKED_RECEIPT", "The order is out of the book. Whether the receipt is the seat's L1 has not said: it is kept, and held to the seat as soon as L1 says.");
   }
-  await keepReceipt(receipt, holder, from);
 }
 
 /** Asks anew which accounts the owner has. */

@@ -18,7 +18,10 @@ from sequencer.schema.values import as_hex
 from sequencer.views.account import (
     HIGHEST_PRICE,
     buying_power,
+    code_of_fill,
+    last_taken,
     liquidation_price,
+    outlook,
     positions_of,
     ratio_ppm,
     room_of_shock,
@@ -324,6 +327,36 @@ def test_buying_power_is_what_the_law_takes_and_not_one_lot_more(size: int, side
 
             assert lots > 0
             assert (code(0), code(1)) == (codes.OK, codes.MARGIN)
+
+
+@pytest.mark.parametrize(("size", "side"), [(0, BUY), (20_000, BUY), (20_000, SELL)])
+def test_buying_power_is_found_by_few_questions(size: int, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = holder(size, side).engine
+    asked: list[int] = []
+
+    def counted(*given: Any) -> int:
+        asked.append(given[-1])
+        return code_of_fill(*given)
+
+    monkeypatch.setattr("sequencer.views.account.code_of_fill", counted)
+    outlook(engine.globals, engine.view.clock(), FIRST + 1, engine.account(FIRST + 1), {})
+    # Two sides of three markets; halving alone asked forty times for each.
+    assert len(asked) <= 6 * 4, asked
+
+
+@given(last=st.integers(0, 10**9), taken=st.integers(0, 10**9), guess=st.integers(-(10**9), 10**10))
+def test_the_last_that_is_taken_is_found_from_any_guess(last: int, taken: int, guess: int) -> None:
+    last = max(last, taken)
+    asked: list[int] = []
+
+    def is_taken(lots: int) -> bool:
+        asked.append(lots)
+        assert lots > taken
+        return lots <= last
+
+    assert last_taken(is_taken, taken, guess) == last
+    assert len(asked) <= 70
+    assert len(asked) <= 2 or abs(guess - last) > 1 or guess < taken
 
 
 def test_an_account_below_its_initial_requirement_can_only_sell() -> None:

@@ -26,8 +26,8 @@ from sequencer.views.markets import market_views, names
 from sequencer.views.orders import event_view
 from sequencer.views.rescues import post_mortem_view
 
-# A fortieth of the node's time at most goes into accounts that are told.
-_RESTS: Final = 39
+# A hundredth of the node's time at most goes into accounts that are told.
+_RESTS: Final = 99
 _BATCHES: Final = 20
 _RESCUES: Final = 20
 _CALLS: Final = 200

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from sequencer.api.rpc.errors import ALREADY_SUBSCRIBED, CallError
-from sequencer.api.rpc.jsonrpc import JSON, Call, Codec, Push, Session
+from sequencer.api.rpc.jsonrpc import JSON, MSGPACK, Call, Codec, Push, Session
 from sequencer.api.rpc.limits import Limits, TokenBucket
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.rpc.subscriptions import Feed, Feeds, Rings, Subscription
 from sequencer.schema.subscriptions import Subscribe
+from sequencer.schema.writing import to_json
 
 
 class Recorder:
@@ -52,6 +53,37 @@ def test_a_sequence_of_another_life_gets_a_snapshot(epoch: str | None) -> None:
     feed = Feed("ticks", "run.1", lambda: "state", Limits(), Rings(10**6))
     feed.publish(1)
     assert feed.state_since(1, epoch).snapshot == "state"
+
+
+def test_a_message_is_written_and_framed_once_for_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[object] = []
+    framed: list[bytes] = []
+    sent: list[bytes] = []
+
+    def count(value: object) -> bytes:
+        written.append(value)
+        return to_json(value)
+
+    def frame(body: bytes, codec: Codec) -> bytes:
+        framed.append(body)
+        return b"frame " + body
+
+    class Connection:
+        def push(self, message: Push, codec: Codec, place: object) -> None:
+            sent.append(message.framed(codec, frame))
+
+    monkeypatch.setattr("sequencer.api.rpc.subscriptions.to_json", count)
+    feed = Feed("ticks", "run.1", dict, Limits(), Rings(10**6))
+    for codec in (*[JSON] * 10, *[MSGPACK] * 10):
+        session = Session(TokenBucket(1, 9, lambda: 0.0))
+        feed.subscriptions[session] = Subscription(cast(Any, Connection()), codec, 9)
+        feed.subscriptions[session].release()
+    feed.publish({"price": 1})
+    # Its head and its data, and a frame of each shape.
+    assert (len(written), len(framed), len(sent)) == (2, 2, 20)
+    assert len({id(one) for one in sent}) == 2
+    feed.publish({"price": 2})
+    assert (len(written), len(framed), len(sent)) == (4, 4, 40)
 
 
 def test_the_ring_is_bounded_in_bytes() -> None:

@@ -18,6 +18,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from sequencer.api.rpc.errors import PRIVATE, CallError
 from sequencer.api.rpc.jsonrpc import Session
 from sequencer.api.rpc.limits import Limits
+from sequencer.api.transport.websocket import Outbox
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.api.conftest import Running
 
@@ -30,10 +31,10 @@ HANDSHAKE = (
 
 
 @asynccontextmanager
-async def connect(node: Running, **options: Any) -> AsyncIterator[WebSocketConnection]:
+async def connect(node: Running, path: str = "/ws", **options: Any) -> AsyncIterator[WebSocketConnection]:
     """The stream is ours, since the client leaves it open when the server is the first to close."""
     async with await trio.open_tcp_stream("127.0.0.1", node.port) as stream, trio.open_nursery() as nursery:
-        websocket = await wrap_client_stream(nursery, stream, f"127.0.0.1:{node.port}", "/ws", **options)
+        websocket = await wrap_client_stream(nursery, stream, f"127.0.0.1:{node.port}", path, **options)
         async with websocket:
             yield websocket
         nursery.cancel_scope.cancel()
@@ -159,6 +160,101 @@ async def test_a_subscription_has_no_gap(start: Start) -> None:
         await trio.testing.wait_all_tasks_blocked()
     assert node.sample("catenary_api_subscriptions") == 0
     assert not feed.subscriptions
+
+
+async def test_who_gathers_is_told_in_few_pieces_and_answered_at_once(start: Start) -> None:
+    node: Running = await start()
+    feed = node.server.feeds.open("ticks", dict)
+    pieces: list[bytes] = []
+
+    async def sent(stream: trio.SocketStream) -> None:
+        async for data in stream:
+            pieces.append(bytes(data))
+
+    async with (
+        await trio.open_tcp_stream("127.0.0.1", node.port) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        await stream.send_all(HANDSHAKE.replace(b"/ws ", b"/ws?gather_ms=1000 "))
+        nursery.start_soon(sent, stream)
+        call = msgspec.json.encode(request("catenary_subscribe", ["ticks"]))
+        await stream.send_all(masked(call))
+        while not any(b'"snapshot"' in piece for piece in pieces):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        began = trio.current_time()
+        for number in range(50):
+            feed.publish({"price": number})
+            await trio.testing.wait_all_tasks_blocked()
+        # What was on its way, and one a second.
+        most = 3 + int(trio.current_time() - began)
+        told = len(pieces)
+        await stream.send_all(masked(msgspec.json.encode(request("echo", [7], "asked"))))
+        while not any(b'"asked"' in piece for piece in pieces):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+    everything = b"".join(pieces)
+    assert everything.count(b"catenary_subscription") == 50
+    # What had been told before goes out before the answer.
+    assert everything.rindex(b"catenary_subscription") < everything.index(b'"asked"')
+    assert told <= most
+
+
+def masked(body: bytes) -> bytes:
+    """A client's text frame, with a mask that changes nothing."""
+    return bytes((0x81, 0x80 | len(body))) + bytes(4) + body if len(body) < 126 else _long(body)
+
+
+def _long(body: bytes) -> bytes:
+    return bytes((0x81, 0x80 | 126)) + struct.pack(">H", len(body)) + bytes(4) + body
+
+
+@pytest.mark.parametrize("query", ["gather_ms=1001", "gather_ms=-1", "gather_ms=x", "gather_ms=1&gather_ms=2"])
+async def test_nobody_gathers_for_longer_than_a_second(start: Start, query: str) -> None:
+    node: Running = await start()
+    async with await trio.open_tcp_stream("127.0.0.1", node.port) as stream:
+        await stream.send_all(HANDSHAKE.replace(b"/ws ", b"/ws?" + query.encode() + b" "))
+        refused = await stream.receive_some()
+    assert refused.startswith(b"HTTP/1.1 400")
+    assert b"gather_ms is a whole number of 0 to 1000." in refused
+
+
+@pytest.mark.parametrize("query", ["", "?", "?gather_ms=0", "?gather_ms=1000", "?who=a+bot"])
+async def test_gathering_is_asked_for_by_the_address(start: Start, query: str) -> None:
+    node: Running = await start()
+    async with connect(node, "/ws" + query) as websocket:
+        assert "result" in await ask(websocket, "echo", [1])
+
+
+async def test_a_gathering_outbox_waits_for_the_time_an_answer_half_of_its_room_or_the_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def told(outbox: Outbox, count: int) -> None:
+        for number in range(count):
+            assert outbox.tell(b"%d" % number, None, is_whole=False)
+
+    async def gathered(then: Callable[[Outbox], object]) -> tuple[float, bytes | None]:
+        """How long it gathered, and what it gave, where so much happens a second later."""
+        outbox = Outbox(8, 1_000)
+        told(outbox, 1)
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.gather, 60)
+            await trio.sleep(1)
+            then(outbox)
+        return trio.current_time() - began, await outbox.take()
+
+    assert await gathered(lambda outbox: told(outbox, 2)) == (60, b"001")
+    assert await gathered(lambda outbox: outbox.offer(b"answer")) == (1, b"0answer")
+    assert await gathered(lambda outbox: told(outbox, 3)) == (1, b"0012")
+    assert await gathered(lambda outbox: outbox.tell(bytes(499), None, is_whole=False)) == (1, b"0" + bytes(499))
+    assert await gathered(lambda outbox: outbox.finish(b"end", drop=True)) == (1, b"end")
+    # What was answered before holds nothing up again.
+    outbox = Outbox(8, 1_000)
+    outbox.offer(b"answer")
+    assert await outbox.take() == b"answer"
+    began = trio.current_time()
+    await outbox.gather(60)
+    assert trio.current_time() - began == 60
 
 
 async def test_a_subscription_in_msgpack_carries_the_same_objects(start: Start) -> None:
