@@ -318,12 +318,33 @@ async def may_have_opened(
 
     from_block: what came later is looked at. L1Unavailable where logs are not all that the bridge wrote from there on.
     """
-    target = await client.newest_block()
-    head = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
     found = False
-    async for event in _standing(client, bridge, head, from_block, target.number, (known.number, known.batch_hash)):
+    async for event in _behind(client, bridge, known, from_block):
         found = found or any(opens(chunk.body, owner, accounts) for chunk in event.batch.chunks)
     return found
+
+
+async def posted_ticks(client: L1Client, bridge: BridgeId, known: BatchRecord, from_block: int) -> list[bytes]:
+    """Ticks in the batches behind a known one, the queue's among them, each from its tag on; no replay.
+
+    Whether the law takes them, and who signed them, is for others to say. L1Unavailable as above.
+    """
+    found: list[bytes] = []
+    async for event in _behind(client, bridge, known, from_block):
+        for chunk in event.batch.chunks:
+            found += ticks_in(chunk.body)
+    return found
+
+
+async def _behind(
+    client: L1Client, bridge: BridgeId, known: BatchRecord, from_block: int
+) -> AsyncGenerator[BatchCommitted, None]:
+    target = await client.newest_block()
+    head = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
+    tip = known.number, known.batch_hash
+    async with aclosing(_standing(client, bridge, head, from_block, target.number, tip)) as batches:
+        async for event in batches:
+            yield event
 
 
 async def standing_chunks(client: L1Client, bridge: BridgeId, from_block: int) -> AsyncGenerator[BatchChunk, None]:
@@ -334,6 +355,19 @@ async def standing_chunks(client: L1Client, bridge: BridgeId, from_block: int) -
         async for event in batches:
             for chunk in event.batch.chunks:
                 yield chunk
+
+
+def ticks_in(body: bytes) -> list[bytes]:
+    """The ticks of a chunk, each from its tag on, whether they stand there by themselves or as an entry."""
+    at, found = constants.TIMESTAMP_LENGTH, []
+    while at < len(body) and (size := operation_length(body, at)):
+        if body[at] == constants.TICK:
+            found.append(body[at : at + size])
+        elif body[at] == constants.FORCED_TICK:
+            payload = body[at + constants.ENTRY_HEAD_LENGTH : at + size]
+            found.append(bytes([constants.TICK]) + payload)
+        at += size
+    return found
 
 
 def opens(body: bytes, owner: bytes, accounts: Collection[int]) -> bool:

@@ -24,7 +24,7 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.answers import ReceiptView
 from sequencer.wallet.announcements import Announcement, announcements
-from sequencer.wallet.entries import AccountRecord, Entered, Entries, Forced, guarded, logged
+from sequencer.wallet.entries import AccountRecord, Entered, Entries, Forced, Prices, guarded, logged
 from sequencer.wallet.errors import (
     BadInput,
     BadProof,
@@ -149,6 +149,7 @@ class Bridge:
         self._address = address
         self._key = key
         self._poll_seconds = options.poll_seconds
+        self._tell = options.tell
         # Never in the place of what this key has sent before: that may be what its owner is waiting for.
         self._terms = Terms(tell=options.tell)
         self._bridge = bridge_artifact()
@@ -274,18 +275,35 @@ class Bridge:
     # Entries of the queue.
 
     async def force(
-        self, tag: int, payload: bytes, timeout_seconds: float | None, evidence: Sequence[bytes] = ()
+        self,
+        tag: int,
+        payload: bytes,
+        timeout_seconds: float | None,
+        evidence: Sequence[bytes] = (),
+        ticks_of: Sequence[NodeClient] | None = None,
     ) -> Forced:
         """Queues an operation on L1, where nobody can leave it out, and waits for what it comes to.
 
         evidence: at most three signed ticks that stand right in front of it, in the same transaction.
+        ticks_of: whoever may give ticks beside the node, for a close or leave that is kept while it is waited for.
         """
         venue = await self._verified.forced_venue()
         fee = (await guarded(self._parameters(venue))).entry_fee_wei
+        prices: Prices | None = None
+        if ticks_of is not None and timeout_seconds != 0:
+
+            async def enter(tick: bytes) -> bytes:
+                entry = constants.FORCED_TICK, tick[1:]
+                entered = await self._queued(venue, calls.encode_entry(*entry), calls.entry_gas(entry[1]), fee)
+                return entered.transaction_hash
+
+            known, sources = await self.entries.standing(venue), (self._node, *ticks_of)
+            prices = Prices(self._l1, venue, known, sources, enter, self._tell)
         entries = [*((constants.FORCED_TICK, tick[1:]) for tick in evidence), (tag, payload)]
         data = calls.encode_entries(entries) if evidence else calls.encode_entry(tag, payload)
         gas = sum(calls.entry_gas(each) for _, each in entries)
-        return await self._queued(venue, data, gas, fee * len(entries), timeout_seconds)
+        entered = await self._queued(venue, data, gas, fee * len(entries))
+        return await self.entries.outcome(venue, entered, timeout_seconds, prices)
 
     # Governance.
 
@@ -320,18 +338,18 @@ class Bridge:
         """Queues what was announced long enough ago, as anybody may, and waits for what it came to."""
         venue = await self._verified.forced_venue()
         data = self._bridge.encode_call("enact", tag, payload)
-        return await self._queued(venue, data, calls.entry_gas(payload), 0, timeout_seconds)
+        entered = await self._queued(venue, data, calls.entry_gas(payload), 0)
+        return await self.entries.outcome(venue, entered, timeout_seconds)
 
     def _require_governor(self, venue: Venue) -> None:
         if venue.governor != self._address:
             who = "nobody" if venue.governor == containers.NOBODY else checksum_address(venue.governor)
             raise BadInput(f"{checksum_address(self._address)} is not the governor of this venue, {who} is")
 
-    async def _queued(self, venue: Venue, data: bytes, gas: int, fee: int, timeout_seconds: float | None) -> Forced:
+    async def _queued(self, venue: Venue, data: bytes, gas: int, fee: int) -> Entered:
         await self._require_ether(gas, fee)
         receipt = await self._send(venue.rollup, data, gas, fee)
-        entered = Entered.of(self._entry_of(venue, receipt), receipt.transaction_hash)
-        return await self.entries.outcome(venue, entered, timeout_seconds)
+        return Entered.of(self._entry_of(venue, receipt), receipt.transaction_hash)
 
     async def _parameters(self, venue: Venue) -> calls.Parameters:
         data = await self._l1.eth_call(venue.rollup, self._bridge.encode_call("parameters"))

@@ -1,6 +1,6 @@
 """What became of an entry of L1's queue: by the bridge and a proof against it, or by replay; a node is a hint."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from prover.history.outcomes import Rebuilt
 
 _OF_AN_OWNER: Final = (constants.FORCED_WITHDRAW, constants.FORCED_CLOSE, constants.LEAVE, constants.FORCED_AGENT)
+# Of the half hour after which an entry of anybody's ends a close or leave without a price (PROTOCOL.md 4.9).
+PRICELESS_SECONDS: Final = 1_200
+_LOOK_SECONDS: Final = 60
+# Of a source's newest grid times, of which the very last one may lack a signer.
+_ROUNDS: Final = 10
 _Answer = TypeVar("_Answer")
 _Event = TypeVar("_Event", events.Enqueued, events.BatchCommitted, events.RolledBack)
 _Kept = TypeVar("_Kept", calls.BatchRecord, calls.Parameters)
@@ -208,6 +213,117 @@ class AccountRecord:
             self._path.unlink(missing_ok=True)
 
 
+def tick_time(venue: Venue, tick: bytes, now_ms: int) -> int:
+    """The time of a tick that a quorum of the venue's signers has signed by then; 0 of anything else."""
+    from prover.stf import markets, replay
+
+    head = constants.TICK_HEAD_LENGTH
+    if len(tick) < head or tick[0] != constants.TICK:
+        return 0
+    time, signer_count, market_count = int.from_bytes(tick[1:7], "big"), tick[7], tick[8]
+    if (signer_count, market_count) != (venue.oracle_quorum, len(venue.markets)):
+        return 0
+    is_whole = len(tick) == head + replay.tick_reports_length(signer_count, market_count)
+    if not is_whole or time % constants.TICK_STEP != 0 or time > now_ms + constants.CLOCK_TOLERANCE:
+        return 0
+    signers = [*venue.oracle_signers, *[containers.NOBODY] * (constants.SIGNERS - len(venue.oracle_signers))]
+    code, _, _ = markets.reported(venue.domain, signers, market_count, time, signer_count, tick, recover_fast)
+    return time if code == codes.OK else 0
+
+
+class Prices:
+    """Keeps one close or leave from ending without a price: a tick that nobody posts for so long its owner enters.
+
+    By L1's clock and log, and the signers' signatures. Looks once a minute, and pays at most once in twenty of them.
+    """
+
+    def __init__(
+        self,
+        l1: L1Client,
+        venue: Venue,
+        known: tuple[calls.BatchRecord, int],
+        sources: Sequence[NodeClient],
+        enter: Callable[[bytes], Awaitable[bytes]],
+        tell: Callable[[str], None],
+    ) -> None:
+        """known: the bridge's head before the entry, and at which block. enter: pays; which transaction it was."""
+        self._l1 = l1
+        self._venue = venue
+        self._known = known
+        self._sources = sources
+        self._enter = enter
+        self._tell = tell
+        # Seconds of L1's clock; the newest tick that is on L1 in milliseconds.
+        self._newest_ms = self._looked_at = self._paid_at = 0
+        self._is_told = False
+
+    async def look(self, entered: Entered, now: int) -> None:
+        """Enters the newest tick where the entry, and what L1 has of prices since, is older than twenty minutes."""
+        self._newest_ms = max(self._newest_ms, 1_000 * entered.enqueued_at)
+        if self._is_young(now) or now < max(self._looked_at + _LOOK_SECONDS, self._paid_at + PRICELESS_SECONDS):
+            return
+        self._looked_at = now
+        try:
+            self._newest_ms = max(self._newest_ms, await self._posted(now))
+        except L1Unreachable as error:
+            # Not knowing is no price: one entry too many costs its fee, one too few the whole exit.
+            self._say(f"L1 does not say which prices were posted: {error}")
+        if self._is_young(now):
+            return
+        tick, time = await self._signed(now)
+        # Behind an old one this entry itself could be the one that ends what it is to keep.
+        if time <= max(self._newest_ms, 1_000 * (now - PRICELESS_SECONDS)):
+            self._say(
+                f"no price is on L1 since {time_text(self._newest_ms)}, and none that is young and signed is to be "
+                f"had: from half an hour behind that on any entry may end {entered.name} without one (another source: "
+                "--tick-url)"
+            )
+            return
+        self._tell(
+            f"no price is on L1 since {time_text(self._newest_ms)}: so that {entered.name} does not end without one, "
+            f"the tick of {time_text(time)} is entered for the bridge's fee and gas (--no-ticks switches it off)"
+        )
+        before, self._paid_at = self._paid_at, now
+        try:
+            await self._enter(tick)
+            self._newest_ms, self._is_told = time, False
+        except NotYet as error:
+            # It may be mined yet: no other one before its time.
+            self._tell(f"the tick is sent, and {error}")
+        except ClientError as error:
+            self._paid_at = before
+            self._say(f"the tick is not entered: {error}")
+
+    def _is_young(self, now: int) -> bool:
+        return 1_000 * now <= self._newest_ms + 1_000 * PRICELESS_SECONDS
+
+    def _say(self, sentence: str) -> None:
+        if not self._is_told:
+            self._is_told = True
+            self._tell(sentence)
+
+    async def _posted(self, now: int) -> int:
+        """The time of the newest tick in what stands on L1 since the entry, in milliseconds; 0 without one."""
+        from prover.history.outcomes import posted_ticks
+
+        record, block = self._known
+        identity = batch.BridgeId(self._venue.chain_id, self._venue.rollup)
+        found = await guarded(posted_ticks(self._l1, identity, record, block + 1))
+        # A batch of whoever withholds them may hold what nobody signed.
+        return max((tick_time(self._venue, tick, 1_000 * now) for tick in reversed(found)), default=0)
+
+    async def _signed(self, now: int) -> tuple[bytes, int]:
+        """The newest tick that a source gives, and its time; 0 without one."""
+        best, newest = b"", 0
+        for source in self._sources:
+            with suppress(ClientError, ValueError):
+                for told in (await source.reports(_ROUNDS))[:_ROUNDS]:
+                    tick = bytes.fromhex(told.tick.removeprefix("0x"))
+                    time = tick_time(self._venue, tick, 1_000 * now)
+                    best, newest = (tick, time) if time > newest else (best, newest)
+        return best, newest
+
+
 class Entries:
     """The queue as one address sees it. Nothing here is paid."""
 
@@ -347,12 +463,15 @@ class Entries:
 
     # What became of an entry.
 
-    async def outcome(self, venue: Venue, entered: Entered, timeout_seconds: float | None) -> Forced:
+    async def outcome(
+        self, venue: Venue, entered: Entered, timeout_seconds: float | None, prices: Prices | None = None
+    ) -> Forced:
         """Waits, by L1's clock, until a batch on L1 is done with an owner's entry, and says what it came to.
 
         Without a time it waits until a batch without the entry would be late; for none at all it only says where the
         entry stands. NotYet, and never anything that sounds like an end, while no batch has it. A close or leave that
         a batch has begun goes on, and is waited for as long: what it pays is known at its end.
+        prices: what keeps such a one meanwhile.
         """
         if timeout_seconds == 0:
             return _waiting(entered)
@@ -377,6 +496,8 @@ class Entries:
                 if found is not None and not is_begun:
                     self._tell(f"batch {found.batch} has begun it: positions are closed at prices that are yet to come")
                     is_begun = True
+                if prices is not None:
+                    await prices.look(entered, head.timestamp)
                 await trio.sleep(self._poll_seconds)
         except L1Unreachable as error:
             sentence = f"{error}; {entered.name} is entry {entered.index} of the L1 queue all the same: {again} goes on"
@@ -421,6 +542,15 @@ class Entries:
         with suppress(ClientError):
             return await prove_account(self._l1, venue, account, await self._node.proof(account))
         return None
+
+    async def standing(self, venue: Venue) -> tuple[calls.BatchRecord, int]:
+        """The newest batch on L1, and at which block."""
+        head = await guarded(self._l1.newest_block())
+        data = self._bridge.encode_call("head")
+        record = calls.decode_record(
+            calls.BatchRecord, await guarded(self._l1.eth_call(venue.rollup, data, head.number))
+        )
+        return record, head.number
 
     async def _head(self, venue: Venue) -> calls.BatchRecord:
         return await guarded(self._asked(venue, "head", calls.BatchRecord))

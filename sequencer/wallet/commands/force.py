@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from sequencer.wallet.commands.running import Report, Settings, command, run_act
 from sequencer.wallet.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from prover.stf import containers
     from sequencer.wallet.entries import Entered, Forced
@@ -44,6 +45,34 @@ async def forced(
 ) -> Report:
     """Queues an entry and tells what came of it; Rejected where the law refused it, NotYet where nothing is known."""
     return come_of(tag, await wallet.bridge.force(tag, payload, timeout_seconds, evidence))
+
+
+async def _kept(
+    wallet: Wallet, tag: int, payload: bytes, timeout_seconds: float | None, ticks: tuple[bool, tuple[str, ...]]
+) -> Report:
+    """The same of a close or leave, which is not left without prices while it is waited for."""
+    from sequencer.client.client import NodeClient
+
+    is_off, urls = ticks
+    async with AsyncExitStack() as stack:
+        sources = [await stack.enter_async_context(NodeClient(url)) for url in urls]
+        found = await wallet.bridge.force(tag, payload, timeout_seconds, ticks_of=None if is_off else sources)
+    return come_of(tag, found)
+
+
+def _ticks_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    function = click.option(
+        "--tick-url",
+        "tick_urls",
+        multiple=True,
+        help="JSON-RPC of another node that signers report to, for ticks that --node-url withholds.",
+    )(function)
+    return click.option(
+        "--no-ticks",
+        is_flag=True,
+        help="Enter no signed tick while this waits, where L1 has had none for twenty minutes; each costs the bridge's "
+        "fee and gas.",
+    )(function)
 
 
 def come_of(tag: int, found: Forced) -> Report:
@@ -86,20 +115,25 @@ def _lines(name: str, found: Forced) -> list[str]:
 @click.command()
 @account_option
 @timeout_option
+@_ticks_options
 @command
-def leave(settings: Settings, account: int | None, timeout: float | None) -> None:
+def leave(
+    settings: Settings, account: int | None, timeout: float | None, no_ticks: bool, tick_urls: tuple[str, ...]
+) -> None:
     """Leave through L1: void every signature, dismiss agents, close all positions, pay what may leave.
 
     Positions are closed at the worse of the last two oracle prices less at most one percent, and less what they bear
     of a debtor on the other side, at whatever prices come within the hour that the operator may take. Profit that has
     not matured can be forced out later by `force withdraw`.
+
+    Without a price on L1 for half an hour anybody's entry ends it: while this waits it enters signed ticks for that.
     """
     from prover.signing import operations
 
     async def action(wallet: Wallet) -> Report:
         own = await wallet.forced_account(account)
         payload = operations.entry_payload(constants.LEAVE, _entry(own))
-        return await forced(wallet, constants.LEAVE, payload, timeout)
+        return await _kept(wallet, constants.LEAVE, payload, timeout, (no_ticks, tick_urls))
 
     run_action(settings, action, signing=True)
 
@@ -167,23 +201,25 @@ def force_withdraw(settings: Settings, amount: str, account: int | None, timeout
 @click.option("--limit", help="Dollars: the oracle price beyond which nothing more is closed; none takes any price.")
 @account_option
 @timeout_option
+@_ticks_options
 @command
-def force_close(
-    settings: Settings, market: str, size: str, limit: str | None, account: int | None, timeout: float | None
-) -> None:
+def force_close(settings: Settings, account: int | None, timeout: float | None, **given: Any) -> None:
     """Close a position, or part of it, at the worse of the last two oracle prices less at most one percent.
 
     Less, too, what it bears of a debtor on the other side. The operator may take an hour, and picks the ticks: without
-    a limit the owner bears what prices do in it.
+    a limit the owner bears what prices do in it. Without a price on L1 for half an hour anybody's entry ends it: while
+    this waits it enters signed ticks for that.
     """
     from prover.signing import operations
 
+    market, limit = given["market"], given["limit"]
+
     async def action(wallet: Wallet) -> Report:
-        index, lots = await _lots(wallet, market, size)
+        index, lots = await _lots(wallet, market, given["size"])
         ticks = 0 if limit is None else await _price(wallet, market, limit)
         entry = _entry(await wallet.forced_account(account), market=index, amount=lots, limit=ticks)
         payload = operations.entry_payload(constants.FORCED_CLOSE, entry)
-        return await forced(wallet, constants.FORCED_CLOSE, payload, timeout)
+        return await _kept(wallet, constants.FORCED_CLOSE, payload, timeout, (given["no_ticks"], given["tick_urls"]))
 
     run_action(settings, action, signing=True)
 
@@ -269,7 +305,8 @@ def force_rescue(
 def force_tick(settings: Settings, text: str, timeout: float | None) -> None:
     """Enter signed prices that the sequencer withholds.
 
-    While a forced close or a leave stands, one in each half hour keeps it from ending without a price.
+    While a forced close or a leave stands, one in each half hour keeps it from ending without a price: they do it
+    themselves while they wait.
     """
     tick = _tick(text)
 

@@ -13,7 +13,7 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.codec import calls, events
 from l1_bridge.codec.batch import WithdrawalTree
 from prover.history.history import ChainReplay
-from prover.history.outcomes import Outcome, Rebuilt, may_have_opened, opens, rebuild
+from prover.history.outcomes import Outcome, Rebuilt, may_have_opened, opens, posted_ticks, rebuild, ticks_in
 from prover.history.verify import verify
 from prover.signing import operations, signatures
 from prover.state.store import MemoryStore
@@ -189,6 +189,36 @@ async def test_without_a_replay_it_is_known_whether_an_account_may_have_been_ope
     # A log without the batch that did it is no log.
     with pytest.raises(L1Unavailable, match="the L1 node's logs at batch"):
         await may_have_opened(client, world.bridge, known, later[1], TRADERS[0], [17])
+
+
+@pytest.mark.stage(build=traded)
+async def test_which_ticks_were_posted_is_known_without_a_replay(world: World, client: L1Client) -> None:
+    known, block = await standing(world, client)
+    asked = (world.bridge, known, block)
+    assert await posted_ticks(client, *asked) == []
+    now = await world.now_ms() // constants.TICK_STEP * constants.TICK_STEP
+    by_itself, by_queue = world.venue.tick(now), world.venue.tick(now + constants.TICK_STEP)
+    await world.commit([[by_itself]])
+    assert await posted_ticks(client, *asked) == [by_itself]
+    payload = by_queue[1:]
+    data, fee = calls.encode_entry(constants.FORCED_TICK, payload), world.parameters.entry_fee_wei
+    receipt = await client.send(
+        development_key(CHALLENGER), world.bridge.address, data, fee, gas=calls.entry_gas(payload)
+    )
+    (event,) = [events.decode_log(world.bridge, log) for log in receipt.logs]
+    assert isinstance(event, events.Enqueued)
+    world.waiting.append(event.operation)
+    # What only waits in the queue is no price yet.
+    assert await posted_ticks(client, *asked) == [by_itself]
+    await world.commit()
+    assert await posted_ticks(client, *asked) == [by_itself, by_queue]
+    later = await standing(world, client)
+    assert await posted_ticks(client, world.bridge, *later) == []
+    with pytest.raises(L1Unavailable, match="the L1 node's logs at batch"):
+        await posted_ticks(client, world.bridge, known, later[1])
+    time = bytes(constants.TIMESTAMP_LENGTH)
+    assert ticks_in(time + by_itself + event.operation + by_itself[:-1]) == [by_itself, by_queue]
+    assert ticks_in(time) == ticks_in(time + b"\xff" + by_itself) == []
 
 
 async def test_what_asks_for_an_account() -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from l1_bridge.addresses import checksum_address
 from prover.stf import codes, constants
+from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
 from sequencer.schema.answers import EntryView, QueueView
+from sequencer.wallet.bridge import Bridge
 from sequencer.wallet.commands.force import come_of
 from sequencer.wallet.entries import AccountRecord, Forced, KnownAccounts
 from sequencer.wallet.keys import Key, open_keystore
@@ -305,6 +307,23 @@ def test_a_key_without_an_account_names_one(node: Node, tmp_path: Path) -> None:
     assert nobody.json("force", "status")["entries"] == []
     line, _ = nobody.fails(2, "force", "status", "4000")
     assert "has no entry 4000" in line
+
+
+@pytest.mark.parametrize("arguments", [("leave",), ("force", "close", "--market", "BTC")])
+def test_who_waits_is_kept_in_prices_unless_he_says_no(
+    trader: Shell, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    asked: list[list[str] | None] = []
+
+    async def force(self: Bridge, *given: Any, ticks_of: list[NodeClient] | None) -> Forced:
+        asked.append(None if ticks_of is None else [source.url for source in ticks_of])
+        return Forced(queue_index=7, transaction_hash="0x", due_at=0, account=17, code=0, done=True)
+
+    monkeypatch.setattr(Bridge, "force", force)
+    trader.json(*arguments)
+    trader.json(*arguments, "--tick-url", "http://one.invalid", "--tick-url", "http://two.invalid")
+    trader.json(*arguments, "--no-ticks")
+    assert asked == [[], ["http://one.invalid", "http://two.invalid"], None]
 
 
 def test_who_trades_leaves_whole(trader: Shell, node: Node) -> None:
