@@ -222,12 +222,16 @@ class DevnetRpc:
 
         transaction_hash = _bytes(params, 0, 32)
         waiting = self._chain.open_transaction(transaction_hash)
-        if waiting is not None:
-            return render_transaction(waiting, None, None)
-        return _raw(self._chain.database.transaction(transaction_hash))
+        found = self._chain.database.transaction(transaction_hash)
+        # Looked at last: what is written and not sealed yet is in no block that anybody else is told of.
+        waiting = self._chain.open_transaction(transaction_hash) or (waiting if found is None else None)
+        return _raw(found) if waiting is None else render_transaction(waiting, None, None)
 
     def _receipt(self, params: list[Any]) -> Any:
-        return _raw(self._chain.database.receipt(_bytes(params, 0, 32)))
+        transaction_hash = _bytes(params, 0, 32)
+        found = self._chain.database.receipt(transaction_hash)
+        # Looked at last: who is told that it is mined asks for the newest state next, and has to find it there.
+        return _raw(found) if self._chain.open_transaction(transaction_hash) is None else None
 
     def _logs(self, params: list[Any]) -> list[msgspec.Raw]:
         query = _param(params, 0)

@@ -15,6 +15,7 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.client.values import as_block, to_hex
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.l1_nodes import L1Node, anvil, embedded_l1, probe_initcode
+from tests.patience import PATIENCE_SECONDS
 
 GAS = 1_000_000
 COUNTED = keccak(b"Counted(address,uint256,uint256)")
@@ -184,7 +185,10 @@ async def test_a_chain_that_is_asked_for_again_is_not_the_one_that_is_signed_for
 async def test_a_lost_answer_does_not_send_twice(node: L1Node) -> None:
     sender = development_key(8)
     lost: list[bytes] = []
-    async with httpx.AsyncClient(trust_env=False, verify=False) as real, L1Client(node.url) as client:
+    async with (
+        httpx.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as real,
+        L1Client(node.url) as client,
+    ):
 
         async def deaf(request: httpx.Request) -> httpx.Response:
             answer = await real.post(node.url, content=request.content, headers={"Content-Type": "application/json"})

@@ -115,6 +115,40 @@ def test_a_burst_runs_ahead_only_as_far_as_allowed(venue: Venue) -> None:
     assert venue.chain.balance(venue.chain.head, NOBODY) == 40
 
 
+def test_nobody_is_told_that_a_transaction_is_mined_before_the_head_has_it(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing a block takes as long as the disk does, and whoever hears of a receipt reads the newest state next."""
+    rpc, commit = DevnetRpc(venue.chain), venue.database.commit
+
+    def ask(method: str, *params: str) -> Any:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        return json.loads(rpc.handle(json.dumps(request).encode()))["result"]
+
+    def told(transaction_hash: bytes) -> tuple[bool, str | None, str, str]:
+        name = "0x" + transaction_hash.hex()
+        sender = "0x" + development_key(0).address.hex()
+        is_mined = ask("eth_getTransactionReceipt", name) is not None
+        block = ask("eth_getTransactionByHash", name)["blockNumber"]
+        return is_mined, block, ask("eth_blockNumber"), ask("eth_getTransactionCount", sender, "latest")
+
+    # As many as the chain may run ahead, and one that waits in the open block.
+    waits = [venue.send() for _ in range(16)][-1]
+    seen = [told(waits)]
+
+    def committing() -> None:
+        assert venue.database.receipt(waits) is not None
+        seen.append(told(waits))
+        commit()
+        seen.append(told(waits))
+
+    monkeypatch.setattr(venue.database, "commit", committing)
+    venue.clock.now += 2
+    venue.chain.tick()
+    assert seen == [(False, None, "0xf", "0xf")] * 3
+    assert told(waits) == (True, "0x10", "0x10", "0x10")
+
+
 def test_a_clock_set_back_by_thirty_seconds_stops_blocks_not_time(venue: Venue) -> None:
     venue.clock.now += 60
     venue.send()

@@ -85,9 +85,12 @@ class Guard:
     ) -> Summary:
         """A run of a new process, so to say."""
         transport = None if tamper is None else Tampering(tamper)
-        async with L1Client(self.url, L1Options(poll_seconds=POLL_SECONDS, attempts=2), transport=transport) as client:
+        node = L1Options(poll_seconds=POLL_SECONDS, attempts=2, timeout_seconds=PATIENCE_SECONDS)
+        async with L1Client(self.url, node, transport=transport) as client:
             if second is not None:
-                options["second_client"] = L1Client(self.url, L1Options(attempts=1), transport=Tampering(second))
+                options["second_client"] = L1Client(
+                    self.url, L1Options(attempts=1, timeout_seconds=PATIENCE_SECONDS), transport=Tampering(second)
+                )
             replay_options = {name: options.pop(name) for name in ("second_recover",) if name in options}
             replay = ChainReplay(self.store, self.world.bridge, recover=recover, **replay_options)
             signer = None if role is None else development_key(role)

@@ -375,8 +375,11 @@ async def test_a_proof_in_a_process_of_its_own_never_imports_the_venue(
 
 
 async def test_on_the_embedded_l1_a_theft_is_proven_and_rolled_back(tmp_path: Path) -> None:
-    with embedded_l1(tmp_path / "l1") as running:
-        async with L1Client(running.url, L1Options(poll_seconds=POLL_SECONDS)) as client:
+    # No blocks but those of transactions: who replays, proves and is up to the head "once" needs more than a second for
+    # it on a busy machine, and may always find a block more.
+    with embedded_l1(tmp_path / "l1", "--block-period", "0") as running:
+        options = L1Options(poll_seconds=POLL_SECONDS, timeout_seconds=PATIENCE_SECONDS)
+        async with L1Client(running.url, options) as client:
             world = await World.make(NodeChain(client))
             await world.open_accounts()
             await world.steal()

@@ -209,7 +209,8 @@ def test_an_order_is_kept_until_it_is_filled_and_no_more_of_it(world: World, tmp
         # Near its end it is signed anew, for what is left.
         standing = played.of("bid").open
         assert standing is not None
-        due = msgspec.structs.replace(standing, fields={**standing.fields, "expires_at_ms": wall_clock_ms() + 9_000})
+        soon = wall_clock_ms() + BID.lifetime_seconds * 125
+        due = msgspec.structs.replace(standing, fields={**standing.fields, "expires_at_ms": soon})
         played.of("bid").open = due
         await played.rounds.go()
         second = world.open_orders()[21]

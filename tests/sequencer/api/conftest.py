@@ -20,6 +20,7 @@ from sequencer.api.transport.port import ApiConfig, Surroundings
 from sequencer.api.transport.server import Server
 from sequencer.schema.params import NoParams
 from sequencer.schema.values import Bytes20, Uint64, WideInteger
+from tests.patience import PATIENCE_SECONDS
 
 
 class Int64(WideInteger):
@@ -116,11 +117,15 @@ class Running:
         self.is_served = True
 
     async def post(self, body: bytes, **headers: str) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, verify=False) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}", trust_env=False, verify=False, timeout=PATIENCE_SECONDS
+        ) as client:
             return await client.post("/", content=body, headers=headers)
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, verify=False) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}", trust_env=False, verify=False, timeout=PATIENCE_SECONDS
+        ) as client:
             return await client.get(path, headers=headers)
 
     async def call(self, method: str, params: Any = None, identifier: Any = 1) -> Any:

@@ -20,6 +20,7 @@ from sequencer.l1.follower import FOLLOWING as FOLLOWING_CODE
 from sequencer.node.config import DatadirUnusable
 from sequencer.node.datadir import lineage_of
 from sequencer.node.node import Running
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node.test_succession import able, positions, posted, proven, stage, traded
 from tests.sequencer.node_world import BUY, FIRST, LOTS, PRICES, key, owner
 
@@ -37,7 +38,7 @@ def quiet() -> Iterator[Any]:
 async def asked(url: str, method: str, **params: Any) -> dict[str, Any]:
     """What a node answers."""
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS) as client:
         answer: dict[str, Any] = (await client.post(url, json=body)).json()
     return answer
 
@@ -160,7 +161,7 @@ async def roots(url: str) -> list[str]:
 
 async def told(url: str, code: str) -> None:
     """Until a node says that it is not ready for a reason."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS) as client:
         while True:
             try:
                 answer = await client.get(url + "/ready")

@@ -320,8 +320,8 @@ async def test_a_node_ahead_of_its_l1_posts_what_l1_has_reached_and_pays_for_not
 ) -> None:
     async with site() as here:
         here.seal(1)
-        # Half a minute ahead of L1: what is sealed now lies in L1's future.
-        here.world.now = wall_clock_ms() + 30_000
+        # Far ahead of L1, whose clock goes on meanwhile: what is sealed now lies in its future.
+        here.world.now = wall_clock_ms() + 1_000 * PATIENCE_SECONDS
         here.seal(2)
         nonce = await here.client.nonce(OPERATOR.address)
         assert await here.poster.post_once()
@@ -333,8 +333,8 @@ async def test_a_node_ahead_of_its_l1_posts_what_l1_has_reached_and_pays_for_not
         # It is said once, however often it is asked.
         (waits,) = [line for line in quiet if line["event"] == "post.waits"]
         assert waits["chunk"] == 2
-        assert 0 < waits["ahead_of_l1_seconds"] <= 30 + constants.TICK_STEP / 1_000
-        await here.client.call("evm_increaseTime", [60])
+        assert 0 < waits["ahead_of_l1_seconds"] <= PATIENCE_SECONDS + constants.TICK_STEP / 1_000
+        await here.client.call("evm_increaseTime", [2 * PATIENCE_SECONDS])
         await here.client.call("evm_mine")
         assert await here.poster.post_once()
         await here.follow()

@@ -15,6 +15,7 @@ from prover.state.genesis import DEVNET_POSTING_FEE_MICROS
 from prover.stf import codes, constants, containers, signatures
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Client, Node, funded, node_inside
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, SELL, key, order, request
 
@@ -533,7 +534,7 @@ def test_sells_are_no_better(venue: Venue) -> None:
 
 
 def test_the_node_describes_every_method(venue: Venue) -> None:
-    answer = httpx.get(f"{venue.node.url}/openrpc.json", trust_env=False, verify=False)
+    answer = httpx.get(f"{venue.node.url}/openrpc.json", trust_env=False, verify=False, timeout=PATIENCE_SECONDS)
     assert answer.status_code == 200
     document = answer.json()
     names = {method["name"] for method in document["methods"]}

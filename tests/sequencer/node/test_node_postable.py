@@ -74,14 +74,14 @@ async def until(true: Callable[[], bool]) -> None:
 
 async def ready(running: Running) -> tuple[int, list[str]]:
     """What /ready says: its status, and the codes."""
-    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as http:
         answer = await http.get(f"{running.url}/ready")
     return answer.status_code, [reason["code"] for reason in answer.json()["reasons"]]
 
 
 async def metric(running: Running, name: str) -> str:
     """The value of a metric, with its label; who has asked for `/ready` all the time may have to wait for it."""
-    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as http:
         with trio.fail_after(PATIENCE_SECONDS):
             while True:
                 lines = (await http.get(f"{running.url}/metrics")).text.splitlines()

@@ -16,10 +16,12 @@ LOOK = """
 import json, sys
 from pathlib import Path
 import httpx
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import FAST, node_inside
 
 with node_inside(Path(sys.argv[1]), *sys.argv[2:], usual=FAST) as node:
-    answers = [httpx.get(node.url + path, trust_env=False) for path in ("/", "/page/0/app.js")]
+    usual = {"trust_env": False, "timeout": PATIENCE_SECONDS}
+    answers = [httpx.get(node.url + path, **usual) for path in ("/", "/page/0/app.js")]
     told = [[one.status_code, one.headers["content-type"], one.text] for one in answers]
 loaded = [name for name in sys.modules if name.startswith("sequencer.dashboard.")]
 print(json.dumps({"told": told, "loaded": loaded}))

@@ -11,6 +11,7 @@ from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.limits import Limits
 from sequencer.engine import order_book
 from sequencer.schema.answers import LimitsView, Tokens
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.api.conftest import Running, Start
 from tests.sequencer.api.transport.test_http import call_bytes
 
@@ -23,7 +24,7 @@ async def test_what_is_left_goes_down_by_what_was_asked(start: Start) -> None:
     limits = Limits(start_tokens=40, connection_rate=1e-9, address_rate=1e-9, address_burst=100, batch_calls=7)
     node: Running = await start(limits, clock=lambda: 0.0)
     register(node.venue.registry, Bounds(limits, BOOK))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{node.port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{node.port}", timeout=PATIENCE_SECONDS) as client:
 
         async def told() -> LimitsView:
             answer: Any = (await client.post("/", content=call_bytes("catenary_limits"))).json()

@@ -21,6 +21,7 @@ from sequencer.api.transport.http import Access
 from sequencer.api.transport.port import ApiConfig, CannotListenError
 from sequencer.api.transport.server import Server
 from sequencer.l1.postable import Reason, reasons
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.api.conftest import Running, Venue
 from tests.sequencer.l1.test_postable import CASES, GOOD
 
@@ -247,7 +248,7 @@ async def test_names_and_pages_that_the_operator_allows_may_call_and_none_beside
 
 async def test_an_answer_says_how_many_tokens_are_left(start: Start) -> None:
     node: Running = await start(Limits(start_tokens=50, connection_rate=1e-9), clock=lambda: 0.0)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{node.port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{node.port}", timeout=PATIENCE_SECONDS) as client:
         for left in (49, 48):
             answer = await client.post("/", content=call_bytes("echo", [1]))
             assert answer.headers["ratelimit"] == f'"connection";r={left}'
@@ -350,7 +351,9 @@ async def test_rate_limit_with_an_injected_clock(start: Start) -> None:
     now = [100.0]
     node: Running = await start(Limits(connection_rate=2, connection_burst=3), clock=lambda: now[0])
     call = {"jsonrpc": "2.0", "id": 1, "method": "echo", "params": [1]}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{node.port}", trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{node.port}", trust_env=False, verify=False, timeout=PATIENCE_SECONDS
+    ) as client:
         answers = (await client.post("/", content=msgspec.json.encode([call] * 5))).json()
         assert [answer.get("error", {}).get("data") for answer in answers] == [
             None,
@@ -404,13 +407,13 @@ async def test_a_page_costs_tokens_and_whether_the_node_lives_none(start: Start)
     bounds = Limits(connection_burst=40, connection_rate=1, longest_pause_seconds=0)
     node: Running = await start(bounds, clock=lambda: 0.0)
     url = f"http://127.0.0.1:{node.port}"
-    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as client:
         codes = [(await client.get(path)).status_code for path in ("/metrics", "/openrpc.json", "/metrics")]
         assert codes == [200, 200, 429]
-    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as client:
         assert {(await client.get(path)).status_code for path in ["/health", "/ready"] * 50} == {200}
     # A folder's files are ready to be sent, and a browser asks for many.
-    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as client:
         codes = [(await client.get(f"/pages/{number}")).status_code for number in range(41)]
         assert codes == [200] * 40 + [429]
 
@@ -420,7 +423,7 @@ async def test_a_page_whose_tokens_come_soon_waits_for_them(start: Start) -> Non
     node: Running = await start(Limits(address_burst=1, address_rate=0.001, connection_rate=500))
     url = f"http://127.0.0.1:{node.port}"
     for _ in range(2):
-        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as client:
             codes = [(await client.get(path)).status_code for path in ("/openrpc.json", *["/pages/a"] * 30)]
             assert codes == [200] * 31
 
@@ -517,7 +520,7 @@ async def test_a_port_of_its_own_tells_of_the_node(start: Start) -> None:
         monitor = node.server.monitor(0)
         port = await nursery.start(monitor.serve)
         url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as client:
             assert "catenary_api_incidents_total 1.0" in (await client.get("/metrics")).text
             assert (await client.get("/health")).json() == {"healthy": True}
             assert (await client.get("/ready")).json()["ready"] is True
