@@ -5,6 +5,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 import { api, link } from "./feeds.js";
+import { beforeNextFrame } from "./frame.js";
 import { remembered } from "./memory.js";
 
 /**
@@ -25,9 +26,11 @@ export function now() {
 
 /** Ticks once a second, for whatever shows how long ago something was. */
 export const second = signal(Date.now());
-setInterval(() => {
+// Beside whatever else the next picture shows: a clock alone redraws nothing twice.
+const tick = () => {
   if (!document.hidden) second.value = Date.now();
-}, 1_000);
+};
+setInterval(() => beforeNextFrame(tick), 1_000);
 
 /** Asks the node where it stands. */
 export async function askStatus() {
