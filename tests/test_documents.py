@@ -7,6 +7,8 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
+# Whoever clones the repository loads each state of a picture.
+MOST_PICTURE_BYTES: Final = 250_000
 PACKAGES: Final = ("l1_bridge", "prover", "sequencer")
 DOCUMENTS: Final = ("README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 WORDS_OF_A_DECISION: Final = 60
@@ -117,3 +119,9 @@ def test_every_feature_is_shown_by_a_test_that_is_there() -> None:
 
 def test_the_readme_says_that_nobody_has_audited_this() -> None:
     assert "it has not been audited" in (ROOT / "README.md").read_text()
+
+
+def test_pictures_weigh_little() -> None:
+    pictures = list((ROOT / "docs" / "pictures").iterdir())
+    assert pictures
+    assert [path.name for path in pictures if path.stat().st_size > MOST_PICTURE_BYTES] == []
