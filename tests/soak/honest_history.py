@@ -120,13 +120,23 @@ class History:
         self._pass_time(5)
         now = await rollup.now_ms()
         time = now.to_bytes(6, "big")
-        junk = time + rng.randbytes(rng.randrange(200, MAX_CHUNK_BYTES - 6))
+        junk = self._junk(time)
         bodies: list[Any] = [
             [rollup.venue.tick(now), *(self._trades(now, number) if number else ())],
             [] if not number else [rollup.venue.withdraw(1, 18, now, world.DOLLAR * number)],
             rng.choice([junk, time, time + bytes(9), time + b"\xff" * 50]),
         ]
         return await self._posted(role, bodies, ())
+
+    def _junk(self, time: bytes) -> bytes:
+        """Bytes without sense that are no entry by chance: the bridge takes none that its queue does not have."""
+        state = self.rollup.venue.state
+        while True:
+            junk = time + self.rng.randbytes(self.rng.randrange(200, MAX_CHUNK_BYTES - 6))
+            replayed = state.chunk(recover_fast)
+            replayed.run(junk)
+            if replayed.commitment.queue_taken == state.commitment.queue_taken:
+                return junk
 
     def _trades(self, now_ms: int, sequence: int) -> list[bytes]:
         """Some pairs of accounts trade, all orders first: rows, slots and siblings enough to be shuffled."""
