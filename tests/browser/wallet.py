@@ -8,6 +8,7 @@ from eth_account import Account
 
 from l1_bridge.addresses import checksum_address
 from tests.browser.chromium import Tab
+from tests.patience import PATIENCE_SECONDS
 
 _ANNOUNCED = """
 (() => {
@@ -80,5 +81,5 @@ class Wallet:
 
     def _l1(self, method: str, params: list[Any]) -> Any:
         asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer = httpx.post(self._l1_url, json=asked, trust_env=False, timeout=60).json()
+        answer = httpx.post(self._l1_url, json=asked, trust_env=False, timeout=PATIENCE_SECONDS).json()
         return {key: answer[key] for key in ("result", "error") if key in answer}

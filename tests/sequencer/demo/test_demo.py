@@ -23,7 +23,7 @@ def l1_options(request: pytest.FixtureRequest) -> Iterator[list[str]]:
 
 def test_demo(l1_options: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "prover.cli.main", "demo", "--json", "--window", "10", "--datadir", str(tmp_path)]
-    ended = subprocess.run([*command, *l1_options], capture_output=True, timeout=PATIENCE_SECONDS, check=False)
+    ended = subprocess.run([*command, *l1_options], capture_output=True, timeout=3 * PATIENCE_SECONDS, check=False)
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
     assert ended.returncode == 0, (lines[-3:], ended.stderr.decode()[-2_000:])
     summary = lines[-1]

@@ -9,7 +9,7 @@ from tests.patience import PATIENCE_SECONDS
 def test_practice_plays_from_the_deposit_to_the_exit() -> None:
     command = [sys.executable, "-m", "prover.cli.main", "practice", "--yes"]
     ended = subprocess.run(
-        command, capture_output=True, timeout=PATIENCE_SECONDS, check=False, stdin=subprocess.DEVNULL
+        command, capture_output=True, timeout=3 * PATIENCE_SECONDS, check=False, stdin=subprocess.DEVNULL
     )
     said = ended.stdout.decode()
     assert ended.returncode == 0, (said[-3_000:], ended.stderr.decode()[-2_000:])
