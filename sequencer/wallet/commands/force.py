@@ -306,7 +306,7 @@ def force_tick(settings: Settings, text: str, timeout: float | None) -> None:
     """Enter signed prices that the sequencer withholds.
 
     While a forced close or a leave stands, one in each half hour keeps it from ending without a price: they do it
-    themselves while they wait.
+    themselves while they wait. It must be young: half an hour old, and with no newer price on L1, it ends them itself.
     """
     tick = _tick(text)
 
