@@ -1,5 +1,6 @@
 """The own account's proof, followed in the browser: it holds, or the step that does not is named."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -51,6 +52,20 @@ def checked(page: Page) -> str:
 def test_it_holds(owner: Page) -> None:
     assert checked(owner) == "✓ All 36 steps hold: L1 commits to this account."
     expect(owner.locator(".proof dl")).to_contain_text("200.00")
+
+
+def test_it_says_of_which_batch_it_is_how_final_that_is_and_stays_while_others_are_looked_at(owner: Page) -> None:
+    checked(owner)
+    standing = owner.locator(".proof .standing")
+    expect(standing).to_have_text(re.compile(r"^Batch \d+: (posted, final in \d+ s by L1|final)\. Checked "))
+    batch = standing.inner_text().partition(":")[0]
+    owner.get_by_role("link", name="Pool", exact=True).click()
+    expect(owner.locator("h1")).to_contain_text("Pool of account")
+    owner.get_by_role("link", name="Rollup", exact=True).click()
+    expect(standing).to_contain_text(batch)
+    # The window is over some seconds later.
+    expect(standing).to_contain_text(f"{batch}: final.")
+    expect(standing).to_contain_text("posted since")
 
 
 LIES: Final = {

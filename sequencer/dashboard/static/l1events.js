@@ -56,6 +56,37 @@ export async function costOf(ask, bridge, batch) {
   return { gas, wei: BigInt(gas) * BigInt(receipt.effectiveGasPrice ?? "0x0") };
 }
 
+const DAY_SECONDS = 86_400;
+
+/**
+ * What batches cost together, and in the last day: exact where they reach back so far, else at their own rate.
+ * @param {{number: number, batch_hash: string, committed_at: number}[]} batches the newest first, without a gap
+ * @param {Record<string, Cost | null | undefined>} costs by hash
+ * @param {number} most as many as are told at once
+ */
+export function summed(batches, costs, most) {
+  const known = batches.flatMap((one) => {
+    const cost = costs[one.batch_hash];
+    return cost ? [{ at: one.committed_at, ...cost }] : [];
+  });
+  const add = (/** @type {Cost[]} */ of) => of.reduce((sum, one) => sum + one.wei, 0n);
+  const [newest, oldest] = [known[0]?.at ?? 0, known[known.length - 1]?.at ?? 0];
+  const isAll = batches.length < most;
+  const isWholeDay = isAll || newest - oldest >= DAY_SECONDS;
+  // Of those that a rate is taken from the oldest one paid for the time before it.
+  const rate = newest > oldest ? (add(known.slice(0, -1)) * BigInt(DAY_SECONDS)) / BigInt(newest - oldest) : null;
+  const dayWei = isWholeDay ? add(known.filter((one) => one.at > newest - DAY_SECONDS)) : rate;
+  return {
+    wei: add(known),
+    gas: known.reduce((sum, one) => sum + one.gas, 0),
+    count: known.length,
+    unknown: batches.length - known.length,
+    isAll,
+    isWholeDay,
+    dayWei: known.length > 0 ? dayWei : null,
+  };
+}
+
 /**
  * All roll-backs since a block, the newest first.
  * @param {import("./trust.js").Ask} ask

@@ -1,19 +1,37 @@
 /** The own account's proof, made by the node and followed here, step by step, to the root that L1 keeps. */
+import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
+import { askChain } from "../chain.js";
+import { finalAt, rootOf } from "../exits.js";
 import { html } from "../html.js";
-import { rootOf } from "../exits.js";
 import { api } from "../feeds.js";
-import { size } from "../format.js";
+import { exactTime, relative, size } from "../format.js";
 import { followed } from "../proof.js";
 import { isOwn, session } from "../session.js";
-import { account } from "../venue.js";
+import { account, now, second, status } from "../venue.js";
 import { Money } from "./value.js";
 
-/** @typedef {Awaited<ReturnType<typeof followed>>} Followed */
+/**
+ * What was found. `left`: seconds of L1's clock until its batch was final when it was checked; null: L1 did not say.
+ * @typedef {Awaited<ReturnType<typeof followed>> & {account: number, batch: number, at: number, left: number | null}} Found
+ */
+
+/** Kept while other views are looked at. */
+const last = signal(/** @type {Found | null} */ (null));
+
+/** Seconds until a batch is final, by L1's clock; null where L1 does not say. @param {number} batch */
+async function secondsLeft(batch) {
+  try {
+    const [at, head] = await Promise.all([finalAt(batch), askChain("eth_getBlockByNumber", ["latest", false])]);
+    return at - Number(head.timestamp);
+  } catch {
+    return null;
+  }
+}
 
 /** @param {{markets: import("../wire").MarketView[]}} props */
 export function ProofSteps({ markets }) {
-  const [found, setFound] = useState(/** @type {(Followed & {account: number}) | null} */ (null));
+  const found = last.value;
   const [wrong, setWrong] = useState("");
   const [isBusy, setBusy] = useState(false);
   const of = account.value;
@@ -21,11 +39,13 @@ export function ProofSteps({ markets }) {
   const check = async () => {
     setBusy(true);
     setWrong("");
-    setFound(null);
+    last.value = null;
     try {
       // The own account has to be one's own on L1 too, whatever the node says.
       const owner = isOwn(of) ? session.peek()?.owner : undefined;
-      setFound({ ...(await followed(of, await api.call("catenary_proof", { account: of }), rootOf, owner)), account: of });
+      const given = await api.call("catenary_proof", { account: of });
+      const followedTo = await followed(of, given, rootOf, owner);
+      last.value = { ...followedTo, account: of, batch: given.batch, at: now(), left: await secondsLeft(given.batch) };
     } catch (error) {
       setWrong(error instanceof Error ? error.message : String(error));
     }
@@ -41,11 +61,21 @@ export function ProofSteps({ markets }) {
   </div>`;
 }
 
-/** @param {{found: Followed & {account: number}, markets: import("../wire").MarketView[]}} props */
+/** Which batch it is of, and whether that can still be taken back. @param {{found: Found}} props */
+function Standing({ found: { batch, at, left } }) {
+  second.value;
+  const newer = Math.max(0, (status.value?.posted.batch ?? batch) - batch);
+  const isFinal = left !== null && left <= (now() - at) / 1_000;
+  const word = isFinal ? "final" : left === null ? "posted; L1 does not say when it is final" : `posted, final in ${Math.ceil(left - (now() - at) / 1_000)} s by L1`;
+  return html`<p class="standing">Batch ${batch}: <strong>${word}</strong>. <span class="soft" title=${exactTime(at)}>Checked ${relative(at, now())}${newer > 0 ? `; ${newer} ${newer === 1 ? "batch was" : "batches were"} posted since` : ""}.</span></p>`;
+}
+
+/** @param {{found: Found, markets: import("../wire").MarketView[]}} props */
 function Result({ found, markets }) {
   const failed = found.steps.findIndex((one) => !one.holds);
   const { row, steps } = found;
   return html`<p class=${found.holds ? "gain" : "loss"}><strong>${found.holds ? `✓ All ${steps.length} steps hold: L1 commits to this account.` : `✗ Step ${failed + 1} does not hold: ${steps[failed]?.title}.`}</strong></p>
+    <${Standing} found=${found} />
     ${found.holds &&
     html`<dl class="facts">
       <dt>Owner</dt><dd class="mono">${row.owner}</dd>

@@ -4,11 +4,12 @@ import { html } from "../html.js";
 import { askChain, venue } from "../chain.js";
 import { api, useFeed } from "../feeds.js";
 import { decimal, exactTime, relative, short } from "../format.js";
-import { announcements, costOf, disputes } from "../l1events.js";
+import { announcements, disputes } from "../l1events.js";
 import { Checks } from "../parts/connect.js";
 import { Panel } from "../parts/panel.js";
 import { ProofSteps } from "../parts/proof_steps.js";
-import { Money } from "../parts/value.js";
+import { InsuranceFunds, Ranking } from "../parts/rankings.js";
+import { L1Costs, useCosts } from "../parts/l1_costs.js";
 import { Forced, Withdrawals } from "../parts/withdrawals.js";
 import { account, now, place, second, status } from "../venue.js";
 import { heard, UNHEARD, wordOf } from "../verdicts.js";
@@ -23,7 +24,8 @@ export function Rollup() {
       <${Panel} title="Node" area="node"><${Node} /><//>
       <${Panel} title="Your proof" area="proof"><${ProofSteps} markets=${markets} /><//>
       <${Panel} title="Past the sequencer" area="forced"><${Forced} markets=${markets} positions=${found?.positions ?? []} /><//>
-      <${Panel} title="Insurance and deleveraging" area="funds"><${InsuranceFunds} markets=${markets} /><//>
+      <${Panel} title="Insurance and deleveraging" area="funds"><${InsuranceFunds} markets=${markets} positions=${found?.positions ?? []} /><//>
+      <${Panel} title="Deleveraging ranks" area="ranks"><${Ranking} markets=${markets} /><//>
     </div>
     <div class="stack">
       <${Panel} title="Batches" area="batches"><${Batches} /><//>
@@ -46,20 +48,6 @@ function Node() {
     </dl>
     <ul>${told.reasons.map((one) => html`<li key=${one.code} class="loss">${one.code}: ${one.sentence}</li>`)}</ul>
     <${Checks} />`;
-}
-
-/** What batches cost on L1, by number; each is asked for once. @param {import("../wire").BatchView[]} batches */
-function useCosts(batches) {
-  const [costs, setCosts] = useState(/** @type {Record<string, import("../l1events.js").Cost | null>} */ ({}));
-  const wanted = batches.filter((one) => costs[one.batch_hash] === undefined && one.l1_block > 0);
-  useEffect(() => {
-    if (wanted.length === 0) return;
-    venue()
-      .then(({ identity }) => Promise.all(wanted.map(async (one) => [one.batch_hash, await costOf(askChain, identity.bridge, one)])))
-      .then((found) => setCosts((known) => ({ ...known, ...Object.fromEntries(found) })))
-      .catch(() => {});
-  }, [wanted.map((one) => one.batch_hash).join()]);
-  return costs;
 }
 
 const ASKED_EVERY_MS = 5_000;
@@ -96,7 +84,7 @@ function Said({ one }) {
 function Batches() {
   /** @type {import("../wire").BatchView[]} */
   const batches = (useFeed("batches") ?? []).slice(0, SHOWN);
-  const costs = useCosts(batches);
+  const costs = useCosts(batches).value;
   const said = useVerdicts();
   const isNamed = place.challenger_url !== "";
   const final = status.value?.final.batch ?? -1;
@@ -114,7 +102,8 @@ function Batches() {
           <td>${cost ? cost.gas.toLocaleString() : "—"}</td><td>${cost ? decimal(cost.wei / 10n ** 12n, 6) : "—"}</td></tr>`;
       })}
     </tbody>
-  </table></div>`;
+  </table></div>
+  <${L1Costs} />`;
 }
 
 const STATES = ["sequenced", "posted", "final"];
@@ -153,29 +142,4 @@ function Disputes() {
     <ul>${found.rolled.map((one) => html`<li key=${`${one.block}:${one.batch}`}>Batch ${one.batch}, chunk ${one.chunk}, was proven wrong by <span class="mono" title=${one.prover}>${short(one.prover)}</span> for ${decimal(one.rewardWei / 10n ** 14n, 4)} ether: it claimed ${one.claimedRoot.slice(0, 10)}…, replay gives ${one.replayedRoot.slice(0, 10)}…</li>`)}</ul>
     <ul>${found.said.map((one) => html`<li key=${one.announcement}>The governor announced a change (tag ${one.tag}): ${one.isRetracted ? "taken back" : `enactable ${relative(1000 * one.enactableAt, now())}`}</li>`)}</ul>
     <p class="soft">${place.challenger_url ? "These are L1's own events; what the challenger says stands beside each batch." : "These are L1's own events; no challenger is named (--challenger-url) whose verdicts would stand beside the batches."}</p>`;
-}
-
-/** @param {{markets: import("../wire").MarketView[]}} props */
-function InsuranceFunds({ markets }) {
-  const [ranks, setRanks] = useState(/** @type {Record<string, string>} */ ({}));
-  const of = account.value;
-  const names = markets.map((one) => one.name).join();
-  useEffect(() => {
-    if (of === null) return;
-    const asked = markets.flatMap(({ name }) =>
-      /** @type {("long" | "short")[]} */ (["long", "short"]).map(async (side) => {
-        const found = (await api.call("catenary_deleveragingRanking", { market: name, side, limit: 50 })).find((one) => one.account === of);
-        return found ? [name, `${side}, place ${found.rank}`] : null;
-      }),
-    );
-    Promise.all(asked).then(
-      (found) => setRanks(Object.fromEntries(/** @type {[string, string][]} */ (found.filter((one) => one !== null)))),
-      () => {},
-    );
-  }, [of, names]);
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table: Insurance funds and ranks"><table>
-    <thead><tr><th>Market</th><th>Insurance fund</th><th>Your place in deleveraging</th></tr></thead>
-    <tbody>${markets.map((one) => html`<tr key=${one.name}><td>${one.name}</td><td><${Money} micros=${one.fund_micros} /></td><td>${ranks[one.name] ?? "none"}</td></tr>`)}</tbody>
-  </table></div>
-  <p class="soft">Where a fund cannot take over a position, those with the highest gain and leverage on the other side are closed against it, the first place first.</p>`;
 }
