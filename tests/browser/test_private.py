@@ -109,6 +109,8 @@ def test_an_agents_key_shows_without_the_wallet(browser: Browser, private: Node)
         wallet, _ = deposited(found, private)
         main = pool(found.page)
         expect(main.get_by_role("button", name=SHOW)).to_be_visible()
+        # The sheet has made way for the view.
+        found.page.locator(".connect > button").click()
         found.page.get_by_role("button", name="Let this browser trade").click()
         expect(found.page.locator(".toasts")).to_contain_text("Orders are signed here for a day")
         expect(main).to_contain_text("May leave now")
