@@ -24,7 +24,7 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.answers import ReceiptView
 from sequencer.wallet.announcements import Announcement, announcements
-from sequencer.wallet.entries import AccountRecord, Entered, Entries, Forced, Prices, guarded, logged
+from sequencer.wallet.entries import AccountRecord, Entered, Entries, Forced, Prices, guarded, logged, seat_holder
 from sequencer.wallet.errors import (
     BadInput,
     BadProof,
@@ -232,8 +232,7 @@ class Bridge:
     async def seat_holder(self, venue: Venue) -> tuple[bytes, int]:
         """Whose key signs receipts and posts, as of which L1 block."""
         head = await guarded(self._l1.newest_block())
-        answer = await guarded(self._l1.eth_call(venue.rollup, calls.encode_call("seat"), head.number))
-        return calls.decode_record(calls.Seat, answer).holder, head.number
+        return await seat_holder(self._l1, venue, head.number), head.number
 
     async def word_on(
         self, venue: Venue, message: containers.Request, given: ReceiptView | None, now_ms: int

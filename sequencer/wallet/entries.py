@@ -86,6 +86,20 @@ async def logged(
     return [(log, event) for log, event in read if isinstance(event, kind)]
 
 
+async def seat_holder(l1: L1Client, venue: Venue, block: int) -> bytes:
+    """Whose key signs receipts and promises and posts, as of a block: who holds the seat, or held it last.
+
+    NOBODY where nobody ever did.
+    """
+    answer = await guarded(l1.eth_call(venue.rollup, calls.encode_call("seat"), block))
+    holder = calls.decode_record(calls.Seat, answer).holder
+    if holder != containers.NOBODY:
+        return holder
+    # What he has given his word for was sequenced while he held it.
+    taken = await logged(l1, venue, events.SeatTaken, venue.block, block)
+    return taken[-1][1].holder if taken else containers.NOBODY
+
+
 class Entered(msgspec.Struct, frozen=True):
     """An entry as L1's log has it; times in seconds of L1's clock."""
 

@@ -12,7 +12,7 @@ from prover.signing.receipts import MOST_STEPS, Acknowledgement, Found, acknowle
 from prover.signing.signed import signer_of
 from prover.stf import constants, containers
 from sequencer.schema.answers import AcknowledgementView, OrderResult
-from sequencer.wallet.entries import guarded, logged
+from sequencer.wallet.entries import guarded, logged, seat_holder
 from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
 from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement
 from sequencer.wallet.trust import Venue
@@ -96,8 +96,8 @@ class Promises:
 
     async def words_on(self, venue: Venue, all_given: Sequence[Given]) -> list[KeptAcknowledgement | BrokenReceipt]:
         """What may be kept of many, for one look at the seat; where it is none BrokenReceipt stands in its place."""
-        answer = await guarded(self._l1.eth_call(venue.rollup, calls.encode_call("seat")))
-        holder = calls.decode_record(calls.Seat, answer).holder
+        head = await guarded(self._l1.newest_block())
+        holder = await seat_holder(self._l1, venue, head.number)
         found: list[KeptAcknowledgement | BrokenReceipt] = []
         for each in all_given:
             try:

@@ -9,7 +9,8 @@ import pytest
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Rejected, L1Unavailable
-from l1_bridge.client.values import Block, Receipt
+from l1_bridge.client.values import Block, Log, Receipt
+from l1_bridge.codec import events
 from l1_bridge.contracts.artifact import bridge_artifact
 from prover.contracts.deployment import DEVNET_PARAMETERS
 from prover.signing.receipts import chained, receipt_digest
@@ -253,6 +254,24 @@ class SeatedL1(L1):
         return answer(Block, number=77)
 
 
+class OpenL1(SeatedL1):
+    """One on which the seat is open: a key held it last, or nobody ever did."""
+
+    def __init__(self, *held: bytes) -> None:
+        super().__init__()
+        self.held = held
+
+    async def eth_call(self, *arguments: Any, **given: Any) -> bytes:
+        return bytes(4 * 32)
+
+    async def logs(self, *arguments: Any, **given: Any) -> list[Log]:
+        topics = [
+            (events.topic_of(events.SeatTaken), holder.rjust(32, b"\x00"), bytes(31) + b"\x01") for holder in self.held
+        ]
+        url = (32).to_bytes(32, "big") + bytes(32)
+        return [Log(VENUE.rollup, each, url, 5 + at, bytes(32), bytes(32), 0, 0) for at, each in enumerate(topics)]
+
+
 NOW = 1_800_000_000_000
 CANCEL = containers.Request(17, 3, NOW, NOW, NOW + 60_000)
 
@@ -296,6 +315,16 @@ async def test_a_receipt_that_is_no_evidence_is_told_and_not_kept(view: ReceiptV
     with pytest.raises(BrokenReceipt, match=sentence) as caught:
         await word_on(view)
     assert "cancel again with --hard" in str(caught.value)
+
+
+@pytest.mark.trio
+async def test_where_the_seat_is_open_a_receipt_is_of_who_held_it_last() -> None:
+    other = Key(b"\x06" * 32)
+    (kept,) = await bridge(OpenL1(other.address, KEY.address)).words_on(VENUE, [(CANCEL, given())], NOW)
+    assert kept == await word_on(given())
+    for held in ((), (KEY.address, other.address)):
+        (none,) = await bridge(OpenL1(*held)).words_on(VENUE, [(CANCEL, given())], NOW)
+        assert "not signed by the seat" in str(none)
 
 
 @pytest.mark.trio

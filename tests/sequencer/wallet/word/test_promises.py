@@ -20,7 +20,7 @@ from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
 from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement
 from sequencer.wallet.word.promises import Promises, _held_against, _Posted, signer_of_promise
 from tests.sequencer.answers import answer
-from tests.sequencer.wallet.test_bridge import KEY, NOW, VENUE, SeatedL1
+from tests.sequencer.wallet.test_bridge import KEY, NOW, VENUE, OpenL1, SeatedL1
 
 OTHER = Signer(b"\x06" * 32)
 EXPECTED = Acknowledgement(constants.ORDER, 17, 3, NOW, 5, NOW + 10)
@@ -50,6 +50,17 @@ def test_a_promise_that_the_seat_signed_is_kept(tmp_path: Path) -> None:
     trio.run(kept.keep, VENUE, EXPECTED, given(), 76)
     (one,) = kept.record.read()
     assert (one.given, one.block, one.holder) == (given(), 76, checksum_address(KEY.address))
+
+
+def test_where_the_seat_is_open_a_promise_is_of_who_held_it_last(tmp_path: Path) -> None:
+    kept = promises(tmp_path, OpenL1(OTHER.address, KEY.address))
+    trio.run(kept.keep, VENUE, EXPECTED, given(), 76)
+    (one,) = kept.record.read()
+    assert one.holder == checksum_address(KEY.address)
+    # Whoever held it before that has nothing to promise, and where nobody ever did nobody has.
+    for held in ((KEY.address, OTHER.address), ()):
+        with pytest.raises(BrokenReceipt, match="not signed by the seat"):
+            trio.run(promises(tmp_path, OpenL1(*held)).keep, VENUE, EXPECTED, given(), 76)
 
 
 @pytest.mark.parametrize(
