@@ -49,7 +49,7 @@ _LOOK_SECONDS: Final = 60
 # Of a source's newest grid times, of which the very last one may lack a signer.
 _ROUNDS: Final = 10
 _Answer = TypeVar("_Answer")
-_Event = TypeVar("_Event", events.Enqueued, events.BatchCommitted, events.RolledBack)
+_Event = TypeVar("_Event", events.Enqueued, events.BatchCommitted, events.RolledBack, events.SeatTaken)
 _Kept = TypeVar("_Kept", calls.BatchRecord, calls.Parameters)
 
 
