@@ -33,6 +33,29 @@ BUY = f"""async ([account, lots]) => {{
 }}"""
 
 
+# Tones and notifications are counted; a browser without a person before it allows what is asked.
+HEARD = """
+window.told = [];
+window.tones = 0;
+window.Notification = class {
+    static permission = "default";
+    static async requestPermission() { return (this.permission = "granted"); }
+    constructor(title) { window.told.push(title); }
+};
+const start = OscillatorNode.prototype.start;
+OscillatorNode.prototype.start = function (...when) {
+    window.tones += 1;
+    return start.apply(this, when);
+};
+"""
+
+
+@pytest.fixture
+def heard(opened: Tab) -> None:
+    """Before the page loads."""
+    opened.page.add_init_script(HEARD)
+
+
 @pytest.fixture
 def trader(opened: Tab, venue: Node) -> Page:
     """A page with 200 play dollars in an account of its own, at its pool."""
@@ -83,6 +106,24 @@ def test_a_call_is_seen_and_what_helps_is_one_click_away(trader: Page) -> None:
     expect(trader.locator(".pool-way")).to_contain_text("at the shock")
     trader.get_by_role("button", name="back to now").click()
     expect(trader.locator(".shock-outcome")).to_contain_text("Move the slider")
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_call_is_heard_and_notified_where_that_was_asked_for(heard: None, trader: Page, is_asked: bool) -> None:
+    if is_asked:
+        trader.get_by_role("button", name="sound").click()
+        trader.get_by_role("button", name="notification").click()
+        expect(trader.get_by_role("button", name="notification")).to_have_attribute("aria-pressed", "true")
+    before = trader.evaluate("[window.tones, window.told.length]")
+    assert before == [int(is_asked), 0]
+    assert trader.evaluate(BUY, [account(trader), 15_500]) == 15_500
+    expect(trader.get_by_role("alert")).to_contain_text(re.compile("Margin call at (50|70)%"))
+    if not is_asked:
+        assert trader.evaluate("[window.tones, window.told.length]") == [0, 0]
+        return
+    trader.wait_for_function("window.told.length > 0 && window.tones > 2")
+    said = trader.evaluate("window.told[0]")
+    assert re.fullmatch(rf"Account {account(trader)}: margin call at (50|70)%", said), said
 
 
 def test_a_position_of_its_own_is_opened_and_closed(trader: Page) -> None:
