@@ -347,10 +347,11 @@ class Poster:
         while chunks and _timestamp_ms(chunks[-1]) > now_seconds * 1_000:
             chunks.pop()
         if not chunks:
-            if not self._is_waiting:
-                ahead_ms = _timestamp_ms(sealed[0]) - now_seconds * 1_000
+            ahead_ms = _timestamp_ms(sealed[0]) - now_seconds * 1_000
+            # L1 counts whole seconds: what is left of one is no news.
+            if not self._is_waiting and ahead_ms >= 1_000:
+                self._is_waiting = True
                 self._log.warning("post.waits", chunk=sealed[0].number, ahead_of_l1_seconds=round(ahead_ms / 1_000, 1))
-            self._is_waiting = True
             return False
         self._is_waiting = False
         await self.preflight.judge(chunks)

@@ -169,7 +169,8 @@ def test_what_was_acknowledged_survives_every_end_and_an_l1_ends_with_its_node(t
 
 def told(result: Any, code: int, *words: str) -> None:
     """One clear line on stderr, the exit code, the same in JSON, and no traceback."""
-    lines = result.stderr.splitlines()
+    # A node that runs beside, in this process, may say meanwhile that it waits for L1's clock.
+    lines = [line for line in result.stderr.splitlines() if '"event": "post.waits"' not in line]
     assert len(lines) == 1, result.stderr
     assert "Traceback" not in result.stderr
     for word in words:
