@@ -5,6 +5,7 @@ queue's entries that it has not consumed (`guard_queue`). Only what is OK there 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Annotated, Final
 
 import msgspec
@@ -110,7 +111,7 @@ class Guard:
         """Whoever a rescue may be due for in a state at these prices, ascending; all are looked at once a state."""
         if self._watchlist not in state.watched_by:
             self._watchlist = Watchlist(multiple=1)
-            self._watchlist.note(_anybody(globals))
+            self._watchlist.note(chain(*_everybody(globals)))
             state.watched_by.append(self._watchlist)
         near = self._watchlist.near(globals.risk, state.account)
         return [index for index in near if _is_anybody(globals, index)]
@@ -290,14 +291,13 @@ class Guard:
         return operations.entry_bytes(tag, self._sender, time_ms, payload)
 
 
-def _anybody(globals: containers.Globals) -> Iterator[int]:
+def _everybody(globals: containers.Globals) -> tuple[range, range]:
     """The markets' funds, and everybody's accounts."""
-    yield from range(1, globals.market_count + 1)
-    yield from range(constants.RESERVED_ACCOUNTS, globals.next_account)
+    return range(1, globals.market_count + 1), range(constants.RESERVED_ACCOUNTS, globals.next_account)
 
 
 def _is_anybody(globals: containers.Globals, index: int) -> bool:
-    return 1 <= index <= globals.market_count or constants.RESERVED_ACCOUNTS <= index < globals.next_account
+    return any(index in each for each in _everybody(globals))
 
 
 def _winners(scratch: Scratch) -> list[int]:

@@ -197,6 +197,12 @@ def set_venue(globals: containers.Globals, tail: uint256, now: int) -> int:
     return code
 
 
+def outlasts(globals: containers.Globals, entry_time: int) -> bool:
+    """Whether the head has found no price before an entry of this time that passes it; PROTOCOL.md 4.9."""
+    # By L1's clock, and behind all ticks that were entered before: whoever orders has only his own clock and ticks.
+    return entry_time > max(globals.head_time, globals.tick_time) + constants.HEAD_PATIENCE
+
+
 class WorkingState:
     """The state as a chunk works on it: rows loaded so far, globals and commitment, orders admitted, room taken.
 
@@ -499,16 +505,9 @@ class Chunk(WorkingState):
         commitment.queue_taken += 1
         if self.globals.head_account == 0:
             commitment.queue_count = commitment.queue_taken
-        elif tag != constants.DEPOSIT:
-            self._outlast(encoding.entry_time(head))
+        elif tag != constants.DEPOSIT and outlasts(self.globals, encoding.entry_time(head)):
+            self.globals.head_limit = constants.HEAD_OVER
         return code
-
-    def _outlast(self, entry_time: int) -> None:
-        """Whether the head has found no price before the entry that has just passed it; PROTOCOL.md 4.9."""
-        globals = self.globals
-        # By L1's clock, and behind all ticks that were entered before: whoever orders has only his own clock and ticks.
-        if entry_time > max(globals.head_time, globals.tick_time) + constants.HEAD_PATIENCE:
-            globals.head_limit = constants.HEAD_OVER
 
     def _enter(self, tag: int, head: uint256, tail: uint256) -> int:
         """An entry that an account's owner sent; PROTOCOL.md 8.17 to 8.20."""

@@ -20,7 +20,6 @@ from sequencer.engine.effects import (
 )
 from sequencer.engine.ledger import Ledger
 from sequencer.engine.money.moved import paid_out
-from sequencer.engine.money.posting import fees
 from sequencer.engine.money.touched import behind
 from sequencer.engine.open_chunk import OpenChunk
 from sequencer.engine.order_book import order_id
@@ -34,6 +33,7 @@ from sequencer.engine.placing import (
     is_admitted,
     is_maker_at_fault,
     lots_left,
+    maker_cost,
     pays_its_bytes,
     reducible,
     room_for,
@@ -276,8 +276,7 @@ class Committing:
         size = constants.FILL_LENGTH + sum(len(arrival.operation) for arrival in decided.missing)
         cost = size * unpaid.byte_micros - filled.fee
         if not self._pays(maker):
-            own_size = size - sum(len(arrival.operation) for arrival in decided.missing if arrival is taker)
-            own_cost = own_size * unpaid.byte_micros - fees(listed, decided.lots, maker.limit_price)
+            own_cost = maker_cost(listed, decided, taker.order, unpaid.byte_micros)
             unpaid.note(maker.account, own_cost, self.now)
             cost -= max(own_cost, 0)
         self._admit(chunk, decided.missing)

@@ -13,7 +13,7 @@ from prover.stf import codes, constants, containers, encoding, margin, signature
 from prover.stf.replay import KINDS, Chunk
 from sequencer.engine.effects import Reason, Refused, Repeated, refused
 from sequencer.engine.life.lives import OPEN, place_of
-from sequencer.engine.money.posting import COST_PPM, fees, pays
+from sequencer.engine.money.posting import fees, is_worth, pays
 from sequencer.engine.order_book import Matching, Stop, order_id
 from sequencer.engine.orders import WORD_BYTES, Orders
 from sequencer.engine.records import CANCEL_TAKER, DECREMENT, OpenOrder, Terms
@@ -372,7 +372,14 @@ def stop_pays(chunk: Chunk, order: containers.Order, lots: int, byte_micros: int
     size = 2 * constants.ORDER_LENGTH + constants.FILL_LENGTH
     cost = size * byte_micros - fees(listed, closed, price) - chunk.globals.posting_fee
     is_whole = order.reduce_only == 1 and closed == abs(encoding.unpack(account.positions[order.market]).size)
-    return cost <= 0 or (is_whole and cost * constants.PPM <= closed * price * COST_PPM)
+    return cost <= 0 or (is_whole and is_worth(cost, closed, price))
+
+
+def maker_cost(listed: containers.Market, decided: Decided, taker: containers.Order, byte_micros: int) -> int:
+    """What a maker's bytes of a fill, and of its order where the chunk has not admitted it, cost beyond the fees."""
+    orders = sum(arrival.order is not taker for arrival in decided.missing)
+    size = constants.FILL_LENGTH + orders * constants.ORDER_LENGTH
+    return size * byte_micros - fees(listed, decided.lots, decided.maker.limit_price)
 
 
 def keeps_place(orders: Orders, chunk: Chunk, order: containers.Order, held: containers.Order, is_armed: bool) -> bool:

@@ -24,7 +24,7 @@ NOT_BEFORE_KEY: Final = b"mnotbefore"
 VOID_KEY: Final = b"mvoid"
 # Up to which chunk the witnesses are gone: 8 bytes.
 PRUNED_KEY: Final = b"mpruned"
-# By account, four bytes: the day of UTC, and its fills that no fee paid for.
+# By account, four bytes: the day of UTC, and what its bytes cost beyond what they paid, micro-dollars.
 UNPAID_KEY: Final = b"munpaid"
 # Which rollup the store is of, as its node remembers it.
 IDENTITY_KEY: Final = b"midentity"

@@ -21,7 +21,7 @@ from l1_bridge.files import keep_bound, read_bound
 from prover.contracts.deployment import Deployment
 from prover.history.absence import missing_batch, missing_entry
 from prover.stf import codes, constants
-from prover.stf.replay import UNCONSUMED
+from prover.stf.replay import UNCONSUMED, outlasts
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.sequencing.sequencer import Sequencer
 
@@ -184,8 +184,7 @@ class EntryFeeder:
         globals = self._sequencer.engine.globals
         if globals.head_account == 0 or event.operation[0] == constants.DEPOSIT:
             return False
-        found_none_since = max(globals.head_time, globals.tick_time) + constants.HEAD_PATIENCE
-        return globals.head_limit != constants.HEAD_OVER and event.enqueued_at * 1_000 > found_none_since
+        return globals.head_limit != constants.HEAD_OVER and outlasts(globals, event.enqueued_at * 1_000)
 
     async def _entered(self, event: Enqueued) -> bool:
         outcome = await self._sequencer.submit(event.operation)

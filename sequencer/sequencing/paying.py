@@ -10,7 +10,7 @@ from prover.signing.receipts import is_soft
 from prover.signing.signed import SignedOperation
 from prover.stf import constants, containers, encoding, margin
 from sequencer.engine.engine import Engine
-from sequencer.engine.money.posting import COST_PPM, fees
+from sequencer.engine.money.posting import fees, is_worth
 from sequencer.engine.placing import pays_its_bytes
 
 _FILL_BYTES: Final = constants.ORDER_LENGTH + constants.FILL_LENGTH
@@ -60,6 +60,4 @@ def order_pays(engine: Engine, order: containers.Order, byte_micros: int, now_ms
         return True
     cost = size * byte_micros - paid
     is_whole_exit = order.reduce_only == 1 and left == 0 and whole == abs(held)
-    return cost <= 0 or (
-        is_whole_exit and cost * constants.PPM <= whole * engine.globals.risk.price[order.market] * COST_PPM
-    )
+    return cost <= 0 or (is_whole_exit and is_worth(cost, whole, engine.globals.risk.price[order.market]))

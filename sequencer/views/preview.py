@@ -11,7 +11,6 @@ from prover.stf.replay import Chunk
 from prover.stf.words import Recover
 from sequencer.engine.effects import Reason, Refused, Repeated, status_of
 from sequencer.engine.engine import UNCOVERING, Engine
-from sequencer.engine.money.posting import fees
 from sequencer.engine.order_book import Limits, Matching, OrderBook, order_id
 from sequencer.engine.placing import (
     Admitted,
@@ -24,6 +23,7 @@ from sequencer.engine.placing import (
     keeps_place,
     kept_behind,
     lots_left,
+    maker_cost,
     pays_its_bytes,
     reducible,
     room_for,
@@ -335,11 +335,8 @@ class _Scratch:
         maker, unpaid = decided.maker, self._engine.ledger.unpaid
         if not pays_its_bytes(self.chunk, maker, self.signed(maker).remaining, unpaid.byte_micros):
             # As the engine counts it: what is met behind it finds so much less borne.
-            own = [arrival for arrival in decided.missing if arrival.order is not taker]
-            size = constants.FILL_LENGTH + len(own) * constants.ORDER_LENGTH
-            paid = fees(self.chunk.globals.markets[maker.market], decided.lots, maker.limit_price)
-            known = self._unpaid.get(maker.account, 0)
-            self._unpaid[maker.account] = known + max(size * unpaid.byte_micros - paid, 0)
+            cost = maker_cost(self.chunk.globals.markets[maker.market], decided, taker, unpaid.byte_micros)
+            self._unpaid[maker.account] = self._unpaid.get(maker.account, 0) + max(cost, 0)
         for arrival in decided.missing:
             self.chunk.admit(arrival.order, arrival.signer)
         self.chunk.book_fill(decided.maker, taker, filled)

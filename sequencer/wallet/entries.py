@@ -560,17 +560,13 @@ class Entries:
     async def standing(self, venue: Venue) -> tuple[calls.BatchRecord, int]:
         """The newest batch on L1, and at which block."""
         head = await guarded(self._l1.newest_block())
-        data = self._bridge.encode_call("head")
-        record = calls.decode_record(
-            calls.BatchRecord, await guarded(self._l1.eth_call(venue.rollup, data, head.number))
-        )
-        return record, head.number
+        return await guarded(self._asked(venue, "head", calls.BatchRecord, head.number)), head.number
 
     async def _head(self, venue: Venue) -> calls.BatchRecord:
         return await guarded(self._asked(venue, "head", calls.BatchRecord))
 
-    async def _asked(self, venue: Venue, view: str, kind: type[_Kept]) -> _Kept:
-        return calls.decode_record(kind, await self._l1.eth_call(venue.rollup, self._bridge.encode_call(view)))
+    async def _asked(self, venue: Venue, view: str, kind: type[_Kept], block: str | int = "latest") -> _Kept:
+        return calls.decode_record(kind, await self._l1.eth_call(venue.rollup, self._bridge.encode_call(view), block))
 
     async def _shown(
         self, venue: Venue, entered: Entered, request: containers.Entry, hint: EntryView, proven: ProvenAccount

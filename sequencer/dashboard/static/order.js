@@ -219,9 +219,9 @@ class Reading {
       operation.trigger = isStop === (side === "buy") ? AT_OR_ABOVE : AT_OR_BELOW;
       operation.trigger_price_ticks = trigger.toString();
     }
-    const longest = isWaiting && isReduceOnly ? (facts.limits?.trigger_life_ms ?? 2_592_000_000) : (facts.limits?.order_life_ms ?? 86_400_000);
+    const longest = isWaiting && isReduceOnly ? (facts.limits?.trigger_life_ms ?? EMPTY.guard_life_ms) : (facts.limits?.order_life_ms ?? 86_400_000);
     // A stop that comes after an entry waits as long as it may; what takes at once lives as the node says.
-    const life = isWaiting && side !== form.side ? longest : Math.min(isGuard(form) ? form.guard_life_ms : form.life_ms, longest);
+    const life = isWaiting && side !== form.side ? longest : lifeOf(form, facts.limits);
     if (force === "gtt" || (isWaiting && isReduceOnly)) operation.expires_at_ms = Math.floor(facts.now_ms + Math.min(life, longest - CLOCKS_MS));
     return { operation, beside: form.selfTrade === "cancel_taker" ? {} : { self_trade: form.selfTrade }, isAfter: false };
   }

@@ -41,6 +41,11 @@ def pays(listed: containers.Market, lots: int, price: int, byte_micros: int) -> 
     return fees(listed, lots, price) >= _MAKER_BYTES * byte_micros
 
 
+def is_worth(cost: int, lots: int, price: int) -> bool:
+    """Whether the exit of a whole position bears what its bytes cost beyond its fees."""
+    return cost * constants.PPM <= lots * price * COST_PPM
+
+
 class Unpaid:
     """Micro-dollars that bytes of the day of UTC cost beyond what they paid, account by account.
 
