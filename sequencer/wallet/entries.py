@@ -89,7 +89,7 @@ async def logged(
 async def seat_holder(l1: L1Client, venue: Venue, block: int) -> bytes:
     """Whose key signs receipts and promises and posts, as of a block: who holds the seat, or held it last.
 
-    NOBODY where nobody ever did.
+    L1Unreachable where nobody is shown who ever did: whoever has signed for the venue held it once.
     """
     answer = await guarded(l1.eth_call(venue.rollup, calls.encode_call("seat"), block))
     holder = calls.decode_record(calls.Seat, answer).holder
@@ -97,7 +97,9 @@ async def seat_holder(l1: L1Client, venue: Venue, block: int) -> bytes:
         return holder
     # What he has given his word for was sequenced while he held it.
     taken = await logged(l1, venue, events.SeatTaken, venue.block, block)
-    return taken[-1][1].holder if taken else containers.NOBODY
+    if not taken:
+        raise L1Unreachable("the L1 node shows nobody who ever held the seat, so nothing is said of what was signed")
+    return taken[-1][1].holder
 
 
 class Entered(msgspec.Struct, frozen=True):

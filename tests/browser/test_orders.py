@@ -109,8 +109,8 @@ def test_a_stop_whose_end_is_near_is_said_to_end(found: Tab) -> None:
     expect(page.locator("td[data-label=Ends] .warning")).to_have_count(1)
 
 
-def ended(found: Tab, page: Page, change: dict[str, Any]) -> None:
-    """The stop leaves while the page is shut; what the page is told of its end is the test's."""
+def ended(found: Tab, page: Page, change: dict[str, Any], untold: int = 0) -> None:
+    """The stop leaves while the page is shut; what the page is told of its end is the test's, at first nothing."""
     stop(page)
     expect(table(page, "Open orders").locator("tbody")).to_contain_text("stop")
     page.wait_for_function("() => Object.values(JSON.parse(localStorage.getItem('catenary.guards'))).length > 0")
@@ -123,7 +123,8 @@ def ended(found: Tab, page: Page, change: dict[str, Any]) -> None:
     page.evaluate("(known) => localStorage.setItem('catenary.guards', known)", known)
     found.page.add_init_script(path=INJECTED / "lied.js")
     found.page.add_init_script(
-        f"""lied.about.catenary_orderHistory = (page) => ({{ ...page, orders: page.orders.map((one) =>
+        f"""let left = {untold};
+        lied.about.catenary_orderHistory = (page) => left-- > 0 ? {{}} : ({{ ...page, orders: page.orders.map((one) =>
           one.status !== "cancelled" ? one : {{ ...one, ...{json.dumps(change)},
             events: one.events.map((step) => ({{ ...step, reason: step.reason && "{change["reason"]}" }})) }}) }});"""
     )
@@ -135,6 +136,14 @@ def test_a_stop_that_has_ended_is_told_also_while_nobody_looked(found: Tab) -> N
     ended(found, page, {"status": "expired", "reason": "expired"})
     expect(page.locator(".toast.wrong")).to_contain_text("A stop in BTC has ended, unfilled")
     expect(page.locator(".toast.wrong")).to_contain_text("Its time was over.")
+
+
+def test_an_end_that_the_node_does_not_tell_at_once_is_asked_for_again(found: Tab) -> None:
+    page = begin(found)
+    ended(found, page, {"status": "expired", "reason": "expired"}, untold=1)
+    expect(page.locator(".toast.wrong")).to_contain_text("A stop in BTC has ended, unfilled")
+    page.wait_for_function("() => Object.values(JSON.parse(localStorage.getItem('catenary.guards')))"
+                           ".every((of) => Object.keys(of).length === 0)")  # fmt: skip
 
 
 def test_an_end_that_its_owner_wished_is_not_told(found: Tab) -> None:

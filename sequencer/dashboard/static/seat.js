@@ -24,9 +24,13 @@ export async function ofSeat(ask, bridge, first, signer) {
   if (signer === null) return { holder: "", why: "nobody's key has signed it" };
   const holder = addressIn(words(String(await ask("eth_call", [{ to: bridge, data: hex(call("seat()")) }, "latest"])), 4)[0]);
   if (same(holder, signer)) return { holder, why: "" };
+  const hasTaken = async (/** @type {string} */ who) => {
+    const topics = [TAKEN, hex(joined(new Uint8Array(12), unhex(who, 20)))];
+    return (await ask("eth_getLogs", [{ address: bridge, topics, fromBlock: `0x${first.toString(16)}`, toBlock: "latest" }])).length > 0;
+  };
   // Whoever held it when he signed may have left it since.
-  const topics = [TAKEN, hex(joined(new Uint8Array(12), unhex(signer, 20)))];
-  const taken = await ask("eth_getLogs", [{ address: bridge, topics, fromBlock: `0x${first.toString(16)}`, toBlock: "latest" }]);
-  if (taken.length > 0) return { holder: signer, why: "" };
-  return same(holder, OPEN) ? null : { holder, why: `it is not signed by the seat, ${holder}, nor by anybody who has held it` };
+  if (await hasTaken(signer)) return { holder: signer, why: "" };
+  // A log that does not even show today's holder is not whole.
+  if (same(holder, OPEN) || !(await hasTaken(holder))) return null;
+  return { holder, why: `it is not signed by the seat, ${holder}, nor by anybody who has held it` };
 }

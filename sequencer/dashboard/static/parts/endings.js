@@ -45,8 +45,15 @@ function look(seen) {
     open[one.order_id] = { what: kindOf(one, one.side).split(",")[0] ?? "", market: one.market, isWarned: isWarned || isNear };
   }
   const gone = Object.entries(known).filter(([id]) => open[id] === undefined);
-  if (JSON.stringify(open) !== JSON.stringify(known)) kept.value = { ...kept.peek(), [seen.account]: open };
-  if (gone.length > 0) tell(seen.account, new Map(gone)).catch(() => {});
+  // What is gone stays known until the node has said what became of it.
+  keep(seen.account, { ...Object.fromEntries(gone), ...open });
+  const unasked = gone.filter(([id]) => !asked.has(id));
+  if (unasked.length > 0) tell(seen.account, new Map(unasked)).catch(() => {});
+}
+
+/** @param {number} of @param {Record<string, Guard>} guards */
+function keep(of, guards) {
+  if (JSON.stringify(guards) !== JSON.stringify(kept.peek()[of] ?? {})) kept.value = { ...kept.peek(), [of]: guards };
 }
 
 /** @param {OpenOrder} one */
@@ -55,9 +62,23 @@ function warn(one) {
   say("wrong", `A ${what} in ${one.market} ends ${relative(one.expires_at_ms, now())}`, `At ${dayAndTime(one.expires_at_ms)} it leaves, and guards nothing any more. Change it in Open orders, and it lives anew.`);
 }
 
+/** Orders that the node is just asked about. @type {Set<string>} */
+const asked = new Set();
+
 /** @param {number} of @param {Map<string, Guard>} gone */
 async function tell(of, gone) {
-  const { orders } = await api.call("catenary_orderHistory", { account: of, limit: ASKED });
+  for (const id of gone.keys()) asked.add(id);
+  try {
+    const { orders } = await api.call("catenary_orderHistory", { account: of, limit: ASKED });
+    told(orders, gone);
+    keep(of, Object.fromEntries(Object.entries(kept.peek()[of] ?? {}).filter(([id]) => !gone.has(id))));
+  } finally {
+    for (const id of gone.keys()) asked.delete(id);
+  }
+}
+
+/** @param {import("../wire").OrderResult[]} orders @param {Map<string, Guard>} gone */
+function told(orders, gone) {
   for (const one of orders) {
     const guard = gone.get(one.order_id);
     const end = endOf(one);

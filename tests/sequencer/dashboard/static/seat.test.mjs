@@ -44,8 +44,12 @@ test("while the seat is open nobody can say of a stranger", async () => {
 });
 
 test("of a stranger beside a holder, and of nobody's key, it is none", async () => {
-  assert.match((await ofSeat(l1(other).ask, bridge, 7, signer)).why, /not signed by the seat, 0xbbbb/);
+  assert.match((await ofSeat(l1(other, [other]).ask, bridge, 7, signer)).why, /not signed by the seat, 0xbbbb/);
   assert.match((await ofSeat(l1(other).ask, bridge, 7, null)).why, /nobody's key/);
+});
+
+test("a log that does not show how today's holder took the seat says nothing of anybody", async () => {
+  assert.equal(await ofSeat(l1(other).ask, bridge, 7, signer), null);
 });
 
 test("a silent L1, and one that answers as no bridge would, says nothing", async () => {

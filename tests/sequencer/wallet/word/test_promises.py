@@ -57,10 +57,11 @@ def test_where_the_seat_is_open_a_promise_is_of_who_held_it_last(tmp_path: Path)
     trio.run(kept.keep, VENUE, EXPECTED, given(), 76)
     (one,) = kept.record.read()
     assert one.holder == checksum_address(KEY.address)
-    # Whoever held it before that has nothing to promise, and where nobody ever did nobody has.
-    for held in ((KEY.address, OTHER.address), ()):
-        with pytest.raises(BrokenReceipt, match="not signed by the seat"):
-            trio.run(promises(tmp_path, OpenL1(*held)).keep, VENUE, EXPECTED, given(), 76)
+    # Whoever held it before that has nothing to promise; and of a log that shows nobody nothing follows.
+    with pytest.raises(BrokenReceipt, match="not signed by the seat"):
+        trio.run(promises(tmp_path, OpenL1(KEY.address, OTHER.address)).keep, VENUE, EXPECTED, given(), 76)
+    with pytest.raises(L1Unreachable, match="nobody who ever held the seat"):
+        trio.run(promises(tmp_path, OpenL1()).keep, VENUE, EXPECTED, given(), 76)
 
 
 @pytest.mark.parametrize(
