@@ -38,6 +38,8 @@ const CALL_MS = 30_000;
 // Nothing came for so long: the connection is dead, whatever the socket believes.
 const SILENCE_MS = 20_000;
 const PING_MS = 7_000;
+// What a WebSocket's readyState says of an open one.
+const OPEN = 1;
 
 /** The connection. `onLink` hears each change of it. */
 export class Api {
@@ -75,8 +77,8 @@ export class Api {
 
   /**
    * Calls a method; once more where a key was shown for it. Rejects with ApiError; AWAY: it was not sent, or the
-   * connection broke before its answer. What the node has not begun, because this address had asked too much, is sent
-   * again when it says.
+   * connection broke before its answer. What is asked while the connection is being made is sent over it. What the node
+   * has not begun, because this address had asked too much, is sent again when it says.
    * @template {MethodName} M
    * @param {M} method
    * @param {Methods[M]["params"]} params
@@ -101,7 +103,8 @@ export class Api {
    */
   _ask(method, params) {
     const socket = this._socket;
-    if (socket === null || socket.readyState !== 1) {
+    const isOpen = socket !== null && socket.readyState === OPEN;
+    if (!isOpen && this.link !== "connecting") {
       return Promise.reject(new ApiError("AWAY", "The node is not connected; it is tried again all the time."));
     }
     const id = this._next++;
@@ -114,9 +117,9 @@ export class Api {
       this._waiting.set(id, {
         take: (result) => (clearTimeout(late), take(result)),
         refuse: (error) => (clearTimeout(late), refuse(error)),
-        again: () => this._waiting.has(id) && socket.send(text),
+        again: () => this._waiting.has(id) && this._socket?.send(text),
       });
-      socket.send(text);
+      if (isOpen) socket.send(text);
     });
   }
 
@@ -166,6 +169,8 @@ export class Api {
     this._heard = Date.now();
     socket.onopen = () => {
       this._pause = FIRST_PAUSE_MS;
+      // Before anybody hears that it is open, and asks more.
+      for (const asked of this._waiting.values()) asked.again();
       this._say("open");
       for (const channel of this._channels.keys()) this._subscribe(channel);
     };
@@ -198,7 +203,7 @@ export class Api {
   /** @private */
   _watch() {
     const socket = this._socket;
-    if (socket === null || socket.readyState !== 1) return;
+    if (socket === null || socket.readyState !== OPEN) return;
     const silent = Date.now() - this._heard;
     if (silent > SILENCE_MS) this._lost(socket);
     // What has just delivered is alive.

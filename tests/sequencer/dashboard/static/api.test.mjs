@@ -72,3 +72,41 @@ test("a call that is never begun is given up, and nothing is sent after a cut", 
   pass(10);
   assert.equal(sent.length, before);
 });
+
+/** A connection that is being made. */
+function beginning(context) {
+  const { api, sockets, sent, ...rest } = connection(context);
+  sockets[0].onclose();
+  const refused = assert.rejects(api.call("catenary_limits", {}), { name: "AWAY" });
+  rest.pass(1_000);
+  const connect = () => (Object.assign(sockets.at(-1), { readyState: 1 }), sockets.at(-1).onopen());
+  Object.assign(sockets[1], { readyState: 0 });
+  return { api, sent, refused, connect, fail: () => sockets[1].onclose(), ...rest };
+}
+
+test("what is asked while the connection is made is sent over it once, before what is asked when it is there", async (context) => {
+  const { api, sent, refused, connect, hear } = beginning(context);
+  await refused;
+  const early = api.call("catenary_markets", {});
+  assert.deepEqual([sent, api.link], [[], "connecting"]);
+  let next;
+  api.onLink = () => (next = api.call("catenary_status", {}));
+  connect();
+  assert.deepEqual(sent.map((one) => one.method), ["catenary_markets", "catenary_status"]);
+  for (const { id, method } of sent) hear({ id, result: method });
+  assert.deepEqual([await early, await next], ["catenary_markets", "catenary_status"]);
+});
+
+test("what is asked while a connection is made that fails, or never comes, is given up and sent over none", async (context) => {
+  const { api, sent, refused, connect, fail, pass } = beginning(context);
+  await refused;
+  const late = assert.rejects(api.call("catenary_markets", {}), { name: "NO_ANSWER" });
+  pass(30_000);
+  await late;
+  const cut = assert.rejects(api.call("catenary_limits", {}), { name: "AWAY" });
+  fail();
+  await cut;
+  pass(1_000);
+  connect();
+  assert.deepEqual(sent, []);
+});
