@@ -146,13 +146,13 @@ def _seat(facts: Facts) -> list[Reason]:
     if not seat.bond_id:
         said = "Nobody holds the committer's seat. Whoever takes it puts up a bond: start with --take-seat."
         return [Reason("SEAT_OPEN", said, Taking.NOTHING)]
-    if seat.holder != facts.operator:
-        said = f"The committer's seat is held by 0x{seat.holder.hex()}, not by this node's key."
-        return [Reason("OTHER_SEAT", said, Taking.NOTHING)]
     if 0 < seat.handover_at * 1_000 <= facts.now_ms + facts.l1_ahead_ms:
         # By the clock alone: an L1 that makes no block says so with none.
         said = f"The committer's seat was resigned and has opened at {seat.handover_at}: start with --take-seat."
         return [Reason("SEAT_OPEN", said, Taking.NOTHING)]
+    if seat.holder != facts.operator:
+        said = f"The committer's seat is held by 0x{seat.holder.hex()}, not by this node's key."
+        return [Reason("OTHER_SEAT", said, Taking.NOTHING)]
     if seat.handover_at:
         said = f"The committer's seat was resigned and opens at {seat.handover_at}."
         return [Reason("SEAT_RESIGNED", said, is_blocking=False)]

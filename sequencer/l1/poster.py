@@ -51,6 +51,17 @@ class Clocks(msgspec.Struct, frozen=True):
     seconds: Callable[[], float] = trio.current_time
 
 
+async def seat_now(client: L1Client, bridge: bytes) -> calls.Seat:
+    """Who may commit in a block that is made now; all zero where nobody may. Raises L1Error.
+
+    Whoever resigned holds nothing from his time on, also where L1 makes no block that says so.
+    """
+    held = calls.decode_record(calls.Seat, await client.eth_call(bridge, calls.encode_call("seat")))
+    if held.handover_at and await client.next_timestamp() >= held.handover_at:
+        return calls.Seat(bytes(20), 0, 0, 0)
+    return held
+
+
 class Poster:
     """Commits what the engine sealed."""
 
@@ -116,9 +127,8 @@ class Poster:
         self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=bond_wei)
 
     async def seat(self) -> calls.Seat:
-        """Who holds the seat, and since when."""
-        answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("seat"))
-        return calls.decode_record(calls.Seat, answer)
+        """Who may commit in a block that is made now, and since when. Raises L1Error."""
+        return await seat_now(self._client, self._deployment.bridge)
 
     async def bonds(self, block: int) -> list[calls.Bond]:
         """Every bond that this key has put up as of a block, whatever became of it. Raises L1Error."""

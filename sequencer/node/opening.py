@@ -41,7 +41,7 @@ from sequencer.engine.engine import Engine
 from sequencer.engine.records import CURSOR_KEY, IDENTITY_KEY, Input
 from sequencer.l1 import rebuild, resequence
 from sequencer.l1.known import Known, read_known
-from sequencer.l1.poster import Clocks, Poster
+from sequencer.l1.poster import Clocks, Poster, seat_now
 from sequencer.node.checking import JOURNAL_LIMITS
 from sequencer.node.config import WRITABLE, CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
 from sequencer.node.datadir import RECORD, Datadir
@@ -392,9 +392,7 @@ async def _first_state(
             datadir.begin_journal(record.genesis_root)
             rebuild.genesis_state(datadir.path, record)
             return
-        seat = calls.decode_record(
-            calls.Seat, await client.eth_call(record.deployment.bridge, calls.encode_call("seat"))
-        )
+        seat = await seat_now(client, record.deployment.bridge)
         if operator is not None and seat.bond_id and seat.holder != operator.address:
             # Said before hours of replay.
             raise L1Unusable(f"This node cannot post: the committer's seat is held by 0x{seat.holder.hex()}.")

@@ -74,11 +74,10 @@ def show(options: SeatOptions) -> None:
     output = _output(options)
 
     async def asked() -> bool:
-        from l1_bridge.codec import calls
+        from sequencer.l1.poster import seat_now
 
         async with _bridge(options) as client:
-            answer = await client.eth_call(options.rollup_address, calls.encode_call("seat"))
-        held = calls.decode_record(calls.Seat, answer)
+            held = await seat_now(client, options.rollup_address)
         title = "the seat is held" if held.bond_id else "the seat is open"
         output.summary(title, msgspec.structs.asdict(held), good=bool(held.bond_id))
         return True
@@ -97,13 +96,14 @@ def bond_ahead(options: SeatOptions) -> None:
 
     async def paid() -> bool:
         from l1_bridge.codec import calls
+        from sequencer.l1.poster import seat_now
 
         async with _bridge(options) as client:
             bridge = options.rollup_address
             fixed = calls.decode_record(
                 calls.Parameters, await client.eth_call(bridge, calls.encode_call("parameters"))
             )
-            held = calls.decode_record(calls.Seat, await client.eth_call(bridge, calls.encode_call("seat")))
+            held = await seat_now(client, bridge)
             if not held.bond_id:
                 raise CommandFailed("The seat is open: `catenary node --take-seat` takes it.", EXIT_USAGE)
             data, signer = (

@@ -70,6 +70,9 @@ CASES: list[tuple[dict[str, Any], str, Taking, bool, str]] = [
     (bridge(seat=calls.Seat(OTHER, 2, 5, 0)), "OTHER_SEAT", Taking.NOTHING, True, "held by 0x0202"),
     (bridge(seat=calls.Seat(OPERATOR, 1, 5, NOW // 1_000 + 1)), "SEAT_RESIGNED", Taking.ALL, False, "opens at 1"),
     (bridge(seat=calls.Seat(OPERATOR, 1, 5, NOW // 1_000)), "SEAT_OPEN", Taking.NOTHING, True, "has opened at 1"),
+    # Whoever held it: to anybody else it is as open.
+    (bridge(seat=calls.Seat(OTHER, 2, 5, NOW // 1_000)), "SEAT_OPEN", Taking.NOTHING, True, "has opened at 1"),
+    (bridge(seat=calls.Seat(OTHER, 2, 5, NOW // 1_000 + 1)), "OTHER_SEAT", Taking.NOTHING, True, "held by 0x0202"),
     (
         bridge(seat=calls.Seat(OPERATOR, 1, 5, NOW // 1_000 + 1)) | {"l1_ahead_ms": 1_000, "oldest_ms": None},
         "SEAT_OPEN",

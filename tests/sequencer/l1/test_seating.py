@@ -42,6 +42,8 @@ class Chain:
         self.client = self._client()
         self.since: list[int] = []
         self.codes: list[str] = []
+        # A devnet that makes a block for a transaction alone.
+        self.is_quiet = False
         self._engine = World(domain=self.rollup.deployment.domain).engine
         poster = Poster(self.client, OPERATOR, self.rollup.deployment, self._engine, CLOCKS)
         self.seating = Seating(
@@ -66,6 +68,8 @@ class Chain:
         """Blocks, and what each says of the seat is heard."""
         while True:
             await trio.sleep(BLOCK_SECONDS)
+            if self.is_quiet and not any(self.l1.pool.values()):
+                continue
             self.l1.mine()
             self.seating.hear(await self.client.newest_block(), self.seat)
 
@@ -183,6 +187,32 @@ def test_a_restart_alone_puts_up_no_second_bond(tmp_path: Path) -> None:
         assert not forget_word(tmp_path)
         await chain.restarted().take("http://here", True, word)
         assert (chain.seat.holder, chain.bonds) == (OPERATOR.address, 2)
+
+    with on_chain(play):
+        pass
+
+
+@pytest.mark.parametrize("key", [OPERATOR, OTHER])
+def test_a_seat_whose_time_has_come_is_taken_where_no_block_says_so(tmp_path: Path, key: Signer) -> None:
+    async def play(chain: Chain) -> None:
+        await chain.seating.take("http://here", False)
+        opens_at = chain.l1.head.timestamp + 20
+        await chain.call("resign", opens_at)
+        chain.is_quiet = True
+        await trio.sleep(10)
+        assert chain.l1.head.timestamp < opens_at
+        # Not before: to its holder it is his own, to anybody else another's.
+        early = chain.restarted(key)
+        if key is OPERATOR:
+            await early.take("http://here", True, tmp_path / "early.json")
+        else:
+            with pytest.raises(SeatTaken):
+                await early.take("http://here", True, tmp_path / "early.json")
+        await trio.sleep(20)
+        assert (chain.bonds, chain.l1.head.timestamp < opens_at) == (1, True)
+        await chain.restarted(key).take("http://here", True, tmp_path / WORD)
+        assert (chain.seat.holder, chain.bonds, chain.l1.head.timestamp >= opens_at) == (key.address, 2, True)
+        assert chain.since[-1] == chain.seat.taken_at * 1_000
 
     with on_chain(play):
         pass

@@ -107,13 +107,14 @@ async def served(datadir: Path, l1: L1Node) -> bytes:
         return running.deployment.bridge
 
 
-async def passed_on(l1: L1Node, bridge: bytes, key: int) -> None:
-    """Whoever holds the seat by this key leaves it, and it is open."""
+async def passed_on(l1: L1Node, bridge: bytes, key: int, has_block: bool = True) -> None:
+    """Whoever holds the seat by this key leaves it, and it is open; without a block by the time of the next one."""
     async with L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
         newest = await client.newest_block()
         await client.send(development_key(key), bridge, calls.encode_call("resign", newest.timestamp + 60), gas=400_000)
         await client.call("evm_increaseTime", [60])
-        await client.call("evm_mine", [])
+        if has_block:
+            await client.call("evm_mine", [])
 
 
 async def bonds(l1: L1Node, bridge: bytes) -> int:
@@ -213,6 +214,23 @@ async def test_a_bond_is_put_up_only_where_the_operator_says_so(tmp_path: Path) 
         assert await bonds(l1, bridge) == 3
         given = config(tmp_path / "one", l1, development_key=1)
         assert (await refusal(given, L1Unusable)).startswith("OTHER_SEAT")
+
+
+@pytest.mark.parametrize("datadir", ["one", "two"])
+async def test_a_seat_whose_time_has_come_is_free_before_a_block_says_so(tmp_path: Path, datadir: str) -> None:
+    """By the node that served from it, and by one that another key begins from L1."""
+    with anvil() as l1:
+        bridge = await served(tmp_path / "one", l1)
+        key = 0 if datadir == "one" else 1
+        given = config(tmp_path / datadir, l1, rollup_address=bridge, development_key=key)
+        await passed_on(l1, bridge, 0, has_block=False)
+        assert (await refusal(given, CannotStart)).startswith("SEAT_OPEN")
+        given = config(tmp_path / datadir, l1, rollup_address=bridge, development_key=key, is_seat_wanted=True)
+        async with up(given) as running:
+            posted = running.view.posted_chunks
+            await until(lambda: running.view.posted_chunks > posted)
+            await until_ready(running)
+        assert await bonds(l1, bridge) == 2
 
 
 async def test_a_deposit_that_a_reorganisation_took_stops_trading_until_the_store_is_resequenced(
