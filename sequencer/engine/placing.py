@@ -22,6 +22,8 @@ from sequencer.engine.reservation import Open, Sums, cover, most_lots, needs_mor
 # An order that meets more makers than a chunk has places for overflows it whatever room is left.
 _MAKERS_COUNTED: Final = 64
 _FILL_TAGS: Final = [[*[constants.ORDER] * missing, constants.FILL] for missing in range(3)]
+# About half of an empty chunk: bytes, and fills between orders that it has yet to admit.
+_HALF: Final = constants.MAX_CHUNK_BYTES // 2, 10 * _FILL_TAGS[2]
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -448,8 +450,11 @@ def needed(orders: Orders, chunk: Chunk, order: containers.Order) -> list[int]:
 def fits(orders: Orders, chunk: Chunk, order: containers.Order, has_room: Callable[[int, Sequence[int]], bool]) -> bool:
     """Whether the open chunk is the place for what an order will come to, as far as can be told beforehand.
 
-    It is not where a new chunk would hold all of it; what no chunk holds is cut anyway.
+    It is not where it is half full and a new chunk would hold all of it; what no chunk holds is cut anyway. Never
+    before: an order that only seems to meet many, and meets none, would seal behind each trade of others for nothing.
     """
+    if has_room(*_HALF):
+        return True
     tags = needed(orders, chunk, order)
     size = sum(constants.ORDER_LENGTH if tag == constants.ORDER else constants.FILL_LENGTH for tag in tags)
     return has_room(size, tags) or not _is_held_by_one(size, tags)

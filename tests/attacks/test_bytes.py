@@ -11,6 +11,7 @@ import pytest
 
 from prover.signing.signed import read
 from prover.stf import constants, margin
+from sequencer.engine import placing
 from sequencer.engine.effects import Left, Processed, Reason
 from sequencer.engine.liquidator import RESCUES_OF_A_TICK
 from sequencer.engine.money import posting
@@ -321,3 +322,36 @@ class TestStops:
         assert status(world.put(TAKER, SELL, PRICE - 200, 1_000, slot=99, **stop)) == "armed"
         ticks(world, PRICE - 40, 1)
         assert world.position(TAKER) == 0
+
+
+class TestChunksForNothing:
+    """Thirty-two own orders that an own taker only seems to meet: so much has no room behind a trade of others."""
+
+    def traded(self) -> Venue:
+        world = Venue()
+        world.request(constants.TRANSFER, OTHER, other=constants.NEW_ACCOUNT, amount=50_000 * DOLLAR)
+        sub = world.engine.globals.next_account - 1
+        for slot in range(1, 33):
+            rests = order(world.now, sub, SELL, PRICE + 300, LEAST, slot=slot, expires_at=world.now + 60_000)
+            assert status(world.process(world.signed(rests, OTHER))) == "resting"
+        world.seal()
+        world.before = world.engine.chunk_count, 0
+        for slot in range(1, 61):
+            assert status(world.put(MAKER, SELL, PRICE, 5_000, slot=slot)) == "resting"
+            assert status(world.put(TAKER, BUY, PRICE, 5_000, slot=slot)) == "filled"
+            seems = world.put(OTHER, BUY, PRICE + 400, 32 * LEAST, slot=slot, time_in_force=IOC)
+            assert seems is not None
+            assert (seems.status, seems.filled) == ("expired", 0)
+        world.seal()
+        return world
+
+    def test_off_each_trade_has_a_chunk_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(placing, "_HALF", (constants.MAX_CHUNK_BYTES, []))
+        world = self.traded()
+        assert world.engine.chunk_count - world.before[0] == 60
+
+    def test_on_a_chunk_is_half_full_before_it_is_sealed_for_more(self) -> None:
+        """Three without them: whoever is behind with posting takes nothing that grows, and nobody pays for it."""
+        world = self.traded()
+        assert world.engine.chunk_count - world.before[0] <= 6
+        world.check()
