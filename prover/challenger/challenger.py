@@ -46,6 +46,9 @@ _POLL_SECONDS: Final = 300.0
 _BEHIND_SECONDS: Final = 86_400.0
 # So long one node is asked where the bridge began.
 _BEGAN_SECONDS: Final = 60.0
+# So often at most a single run looks where the chain ends: after each thing that it has done, and while a node tells of
+# an end that it does not show. Whoever lies in each block, or is slower than L1, would have no end otherwise.
+_TIMES_TO_THE_END: Final = 64
 # So often every node is asked once more for what does not fit, from the newest block on at which all agreed, so often
 # from the oldest that is remembered, and only then everything is read anew: with pauses up to two minutes.
 _TIMES_FROM_AGREED: Final = 4
@@ -104,11 +107,16 @@ class Challenger:
         self._pace = Pace(0.0)
         self._from_block = replay.cursor.from_block
         self._said_began: dict[L1Client, int] = {}
+        # Of a single run: the block at which it ends, once that is known, and how often it may look for one.
+        self._until: int | None = None
+        self._looks = _TIMES_TO_THE_END
         self._follower = self._follow()
 
     async def run(self, once: bool = False) -> None:
-        """Follow and answer, for ever; with `once`, up to the head and until nothing is left to do there."""
+        """Follow and answer, for ever; with `once`, up to where the chain ended when it was looked at, at the start and
+        after each thing done, and until nothing is left to do there."""
         unreachable = False
+        self._until, self._looks = None, _TIMES_TO_THE_END
         self._pace.reached(trio.current_time())
         if self._replay.started:
             try:
@@ -150,6 +158,7 @@ class Challenger:
                 self._follower = self._follow()
             if not busy:
                 if once and await self._at_head():
+                    self._until = None
                     return
                 await trio.sleep(self._settings.poll_seconds)
 
@@ -208,10 +217,20 @@ class Challenger:
 
     async def _at_head(self) -> bool:
         # What nobody could tell better stays as it is; an empty poll may also mean that the chain moved meanwhile.
-        if self._replay.cursor.incomplete or self._too_deep:
+        if self._replay.cursor.incomplete or self._too_deep or self._has_reached():
             return True
+        self._looks -= 1
         head = await self._nodes.followed.block("latest")
-        return head is None or head.number < self._follower.next_block
+        return head is None or head.number < self._follower.next_block or self._looks < 0
+
+    async def _look_for_end(self) -> None:
+        head = await self._nodes.followed.block("latest") if self._until is None and self._looks > 0 else None
+        if head is not None:
+            self._until, self._looks = head.number, self._looks - 1
+
+    def _has_reached(self) -> bool:
+        """Whether a single run has read as far as it is to."""
+        return self._until is not None and self._follower.next_block > self._until
 
     async def _ask_again(self, once: bool) -> bool:
         """Reads anew what does not fit, from one node after the other, and forgets no more for it than it has to."""
@@ -266,6 +285,8 @@ class Challenger:
         if read and not await self._nodes.may_read_on(read[-1]) and not once:
             return False
         await self._keep_pace()
+        if once:
+            await self._look_for_end()
         begun = trio.current_time()
         try:
             with trio.fail_after(_POLL_SECONDS):
@@ -281,7 +302,7 @@ class Challenger:
             await self._handle(event)
             if self._replay.cursor.incomplete:
                 break
-        if events:
+        if events and (self._replay.cursor.incomplete or not self._has_reached()):
             if not self._replay.cursor.incomplete:
                 await self._answer_meanwhile()
             return True
@@ -290,7 +311,11 @@ class Challenger:
         remembered = self._follower.remembered
         if not remembered:
             return self._nodes.doubt("the L1 node shows no block")
-        return await self._settle(remembered[-1])
+        acted = await self._settle(remembered[-1])
+        if acted:
+            # What that came to stands behind the end that was looked at.
+            self._until = None
+        return acted and self._looks > 0
 
     async def _keep_pace(self) -> None:
         """Tells that the end of the chain is not reached in time, and doubts the node where that is its doing."""
@@ -334,7 +359,7 @@ class Challenger:
                 self._pauses.postpone(_BEGIN)
                 return await self._begins_anew()
             return False
-        if not await self._nodes.agree(last):
+        if not await self._nodes.agree(last, self._has_reached()):
             return bool(self._replay.cursor.incomplete)
         if self._asked_again:
             self._asked_again = 0

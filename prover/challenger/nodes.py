@@ -86,15 +86,18 @@ class Nodes:
         turn = failures % len(self.every)
         return self.every[turn:] + self.every[:turn]
 
-    async def agree(self, last: Block) -> bool:
-        """Whether the bridge's storage, and the second node, tell the story that the logs told."""
+    async def agree(self, last: Block, is_end: bool = False) -> bool:
+        """Whether the bridge's storage, and the second node, tell the story that the logs told.
+
+        is_end: nobody reads on, whatever has come behind `last` meanwhile.
+        """
         try:
             told = await self._bridge(self._client, last)
         except (L1Rejected, ArtifactError) as error:
             # The block left the chain meanwhile, or the node forgot its state: the next poll tells.
             return self.doubt(f"block {last.number}: the L1 node does not say how the bridge stands: {error}")
         head = await self._client.block("latest")
-        if head is None or head.number > last.number + MOST_BLOCKS_BEHIND:
+        if head is None or (head.number > last.number + MOST_BLOCKS_BEHIND and not is_end):
             ends = "nowhere" if head is None else f"at block {head.number}"
             return self.doubt(f"the L1 node ends {ends}, and what it tells ends at block {last.number}")
         if not await self._hold_to_parameters(last):

@@ -12,6 +12,7 @@ import trio.testing
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.client.values import Block
 from l1_bridge.codec.batch import BridgeId
@@ -40,6 +41,7 @@ from tests.prover.challenger.liars import (
     without_batch,
 )
 from tests.prover.challenger.runs import Guard, Hanging, Recorder, dead, honest, lying_blocks, played, sent_by
+from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tamper, Tampering
 from tests.prover.world import (
     CHALLENGER,
@@ -243,6 +245,35 @@ async def test_one_run_ends_where_nobody_tells_what_is_missing(guard: Guard, wor
         # No block behind it is read: the memory is for going back.
         assert (replay.records.blocks()[-1].number, bool(replay.cursor.incomplete)) == (found_out, True)
     assert (await guard.once()).tip == 3
+
+
+@pytest.mark.stage(build=lied)
+async def test_one_run_ends_where_the_chain_ended_and_answers_on_a_machine_that_is_slower_than_it(
+    guard: Guard, client: L1Client
+) -> None:
+    slow, options = Slow(client, 0), L1Options(poll_seconds=POLL_SECONDS, attempts=1)
+    async with L1Client(guard.url, options, transport=slow) as behind:
+        settings = Settings(signer=development_key(CHALLENGER), poll_seconds=POLL_SECONDS)
+        replay = ChainReplay(guard.store, guard.world.bridge)
+        challenger = Challenger(behind, replay, guard.said, settings)
+        began = await newest_number(client)
+        with trio.fail_after(PATIENCE_SECONDS):
+            await challenger.run(once=True)
+        summary = challenger.finish()
+    assert (summary.held, summary.fraud, summary.proofs_won, guard.alarms) == (True, 1, 1, [])
+    # The end went away all the while, further than a node may be behind where nobody stops.
+    assert await newest_number(client) > replay.records.blocks()[-1].number + MOST_BLOCKS_BEHIND
+    assert replay.records.blocks()[-1].number > began
+
+
+@pytest.mark.stage(build=opened)
+async def test_one_run_ends_where_a_node_tells_of_an_end_that_it_does_not_show(guard: Guard, world: World) -> None:
+    def ahead(method: str, params: list[Any], result: Any) -> Any:
+        is_newest = method == "eth_getBlockByNumber" and params[0] == "latest"
+        return result | {"number": hex(int(result["number"], 16) + 8)} if is_newest else result
+
+    with trio.fail_after(PATIENCE_SECONDS):
+        assert (await guard.once(tamper=ahead)).tip == 1
 
 
 @pytest.mark.stage(build=lied)
