@@ -64,6 +64,11 @@ class Committing:
         """An account with everything sequenced so far."""
         return self.chunk.account(index)
 
+    @property
+    def is_grace(self) -> bool:
+        """Whether the law fills nothing that grows."""
+        return self.chunk.open(self.now).clock().grace
+
     def signed(self, maker: containers.Order) -> OpenOrder:
         """What is kept of an open order."""
         return self.orders.signed(maker)
@@ -124,7 +129,7 @@ class Committing:
                 unpaid += cost
             elif decided.is_decrement:
                 effects += self._decrement(decided, order, placing.remaining)
-            else:
+            elif not decided.is_passed:
                 effects.append(self.leave(decided.maker, decided.reason, _detail(decided.code)))
         self.ledger.unpaid.note(order.account, unpaid, self.now)
         if placing.remaining == 0:

@@ -5,7 +5,7 @@ times in milliseconds. Everything here is a function of the calls made, so a rep
 """
 
 from bisect import bisect_left, insort
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from heapq import heapify, heappop, heappush
@@ -256,6 +256,13 @@ class _Side:
         """The order with priority over all others of a side that is not empty."""
         return next(iter(self.levels[self.keys[-1]].orders.values()))
 
+    def by_priority(self, least_key: int) -> Iterator[Resting]:
+        """Orders down to a key, the first with priority first; good until the next call that changes the side."""
+        for key in reversed(self.keys):
+            if key < least_key:
+                return
+            yield from self.levels[key].orders.values()
+
     def depth(self, levels: int) -> Depth:
         nearest = self.keys[-1 : -levels - 1 : -1]
         return [(self.sign * key, self.levels[key].size) for key in nearest]
@@ -264,8 +271,8 @@ class _Side:
 class Matching:
     """The proposals for one taker, each made when the fate of the last is known to the book.
 
-    Iterate once. For every (maker, size) tell the book `filled` (size or less), `remove` the maker, or stop iterating.
-    `stop` is None until the proposals have run out; `met` is what then stood in the way, and its lots.
+    Iterate once. For every (maker, size) tell the book `filled` (size or less), `remove` the maker, `pass_over` it, or
+    stop iterating. `stop` is None until the proposals have run out; `met` is what then stood in the way, and its lots.
     """
 
     def __init__(self, side: _Side, taker: Order, remaining: int, is_own: Callable[[Order], bool] | None) -> None:
@@ -277,6 +284,8 @@ class Matching:
         self._is_own = is_own
         self._offered: Resting | None = None
         self._offered_lots = 0
+        # What is left of the side behind the first that was passed over.
+        self._behind: deque[Resting] | None = None
 
     @property
     def remaining(self) -> int:
@@ -292,10 +301,10 @@ class Matching:
         all_or_nothing = taker.time_in_force == constants.FILL_OR_KILL
         is_own = self._is_own
         while self._remaining > 0:
-            if not side.keys or side.keys[-1] < key_limit:
+            entry = self._next()
+            if entry is None or side.sign * entry.order.limit_price < key_limit:
                 self.stop = Stop.UNCROSSED
                 return
-            entry = side.first()
             maker = entry.order
             lots = entry.remaining
             if maker.account == taker.account if is_own is None else is_own(maker):
@@ -307,10 +316,27 @@ class Matching:
             self._offered = entry
             self._offered_lots = lots
             yield maker, min(lots, self._remaining)
-            assert entry.remaining < lots or not entry.live, "a proposal is either filled or its maker removed"
-            self._remaining -= lots - entry.remaining
-            self._offered = None
+            if self._offered is not None:
+                assert entry.remaining < lots or not entry.live, "a proposal is filled, or its maker is removed"
+                self._remaining -= lots - entry.remaining
+                self._offered = None
         self.stop = Stop.FILLED
+
+    def _next(self) -> Resting | None:
+        if self._behind is None:
+            return self._side.first() if self._side.keys else None
+        while self._behind and not self._behind[0].live:
+            self._behind.popleft()
+        return self._behind[0] if self._behind else None
+
+    def pass_over(self) -> None:
+        """Goes on behind the maker that was proposed, which keeps its place: what is left of the taker may not rest."""
+        assert self._offered is not None, "only what was proposed is passed over"
+        if self._offered.live:
+            if self._behind is None:
+                self._behind = deque(self._side.by_priority(self._side.sign * self._taker.limit_price))
+            assert self._behind.popleft() is self._offered
+        self._offered = None
 
 
 class _Shared:
@@ -429,11 +455,8 @@ class OrderBook(_Shared):
     def facing(self, taker: Order) -> Iterator[tuple[Order, int]]:
         """Orders that cross a taker and their lots left, by priority; good until the next call that changes a side."""
         side = self._against(taker)
-        for key in reversed(side.keys):
-            if key < side.sign * taker.limit_price:
-                return
-            for entry in side.levels[key].orders.values():
-                yield entry.order, entry.remaining
+        for entry in side.by_priority(side.sign * taker.limit_price):
+            yield entry.order, entry.remaining
 
     def depth(self, levels: int) -> tuple[Depth, Depth]:
         """Bids and asks as (price_ticks, size_lots), the best first, at most `levels` of each."""

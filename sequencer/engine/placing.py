@@ -21,6 +21,8 @@ from sequencer.engine.reservation import Open, Sums, cover, most_lots, needs_mor
 
 # An order that meets more makers than a chunk has places for overflows it whatever room is left.
 _MAKERS_COUNTED: Final = 64
+# In a grace so many orders that may not grow are passed over at most: whoever asks looks at no whole book for nothing.
+_MAKERS_PASSED: Final = 4_096
 _FILL_TAGS: Final = [[*[constants.ORDER] * missing, constants.FILL] for missing in range(3)]
 # About half of an empty chunk: bytes, and fills between orders that it has yet to admit.
 _HALF: Final = constants.MAX_CHUNK_BYTES // 2, 10 * _FILL_TAGS[2]
@@ -67,7 +69,8 @@ class Room(msgspec.Struct, frozen=True):
 class Decided(msgspec.Struct, frozen=True):
     """What becomes of one maker: a fill of `lots`, or it leaves, or both orders lose `lots` without one (is_decrement).
 
-    missing: orders that the chunk has yet to admit.
+    is_passed: or nothing becomes of it, and the taker meets who is behind. missing: orders that the chunk has yet to
+    admit.
     """
 
     maker: containers.Order
@@ -77,6 +80,7 @@ class Decided(msgspec.Struct, frozen=True):
     code: int = codes.OK
     missing: tuple[Arrival, ...] = ()
     is_decrement: bool = False
+    is_passed: bool = False
 
 
 class Facing(Protocol):
@@ -94,6 +98,10 @@ class Ground(Protocol):
     @property
     def ticked_at(self) -> int:
         """The time before which an order's end is over, whatever the clock of the chunk."""
+
+    @property
+    def is_grace(self) -> bool:
+        """Whether the law fills nothing that grows."""
 
     def account(self, index: int) -> containers.Account:
         """An account with everything decided so far."""
@@ -413,8 +421,11 @@ def check_soft_cancel(
 
 def reducible(order: containers.Order, account: containers.Account, left: int) -> int:
     """Lots that may be filled now: a reduce-only order never more than the position."""
-    if order.reduce_only == 0:
-        return left
+    return left if order.reduce_only == 0 else shrinking(order, account, left)
+
+
+def shrinking(order: containers.Order, account: containers.Account, left: int) -> int:
+    """Lots of an order that make its position smaller."""
     held = encoding.unpack(account.positions[order.market]).size
     return min(left, abs(held)) if (held > 0) != (order.side == constants.BUY) else 0
 
@@ -525,6 +536,8 @@ class Placing:
         self._owner = ground.account(taker.order.account).owner
         self._policy = CANCEL_TAKER if taker.terms is None else taker.terms.self_trade
         self._matching = facing.match(taker.order, size, self._is_in_the_way)
+        self._is_grace = ground.is_grace
+        self._passed = 0
         self._halt = codes.OK
         self.filled = 0
 
@@ -549,6 +562,17 @@ class Placing:
             lots = reducible(maker, ground.account(maker.account), offered)
             if lots == 0:
                 yield Decided(maker, 0, reason=Reason.REDUCED)
+                continue
+            if self._is_grace:
+                lots = shrinking(maker, ground.account(maker.account), lots)
+            if lots == 0:
+                # It may grow again when the grace is over, and hides nobody who reduces until then.
+                self._halt = codes.GRACE
+                self._passed += 1
+                if self._passed > _MAKERS_PASSED:
+                    return
+                yield Decided(maker, 0, is_passed=True)
+                self._matching.pass_over()
                 continue
             if not ground.bears(maker):
                 yield Decided(maker, 0, reason=Reason.UNPAID)

@@ -183,6 +183,7 @@ def _placed(
         elif decided.is_decrement:
             reached.filled(decided.maker, decided.lots)
         else:
+            # Or is passed over, which to whoever reaches the next is the same.
             reached.leave(decided.maker)
     price = scratch.chunk.globals.risk.price[order.market]
     better = sum(trading.signed_size(order, fill.size_lots) * (price - fill.price_ticks) for fill in fills)
@@ -290,6 +291,11 @@ class _Scratch:
     def ticked_at(self) -> int:
         """What ends before this time is over."""
         return min(self._now_ms, self.chunk.globals.tick_time)
+
+    @property
+    def is_grace(self) -> bool:
+        """Whether the law fills nothing that grows."""
+        return self.chunk.clock().grace
 
     def account(self, index: int) -> containers.Account:
         """An account with everything decided so far."""

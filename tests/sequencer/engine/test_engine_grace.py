@@ -4,7 +4,9 @@ import pytest
 
 from prover.state.genesis import DEVNET_GRACE_MS
 from prover.stf import codes, constants
-from tests.sequencer.node_world import BTC, BUY, FIRST, IOC, LOTS, PRICES, RECIPIENT, SELL, START, World
+from sequencer.engine import placing
+from sequencer.views.preview import preview_order
+from tests.sequencer.node_world import BTC, BUY, FIRST, IOC, LOTS, PRICES, RECIPIENT, SELL, START, World, order
 
 PRICE = PRICES[BTC]
 
@@ -67,20 +69,66 @@ def test_growing_orders_are_refused_at_arrival_and_reductions_taken(world: World
     world.check()
 
 
+LEAVING = {"reduce_only": 1, "slot": 9, "time_in_force": IOC}
+
+
 def test_a_maker_that_would_grow_stays_and_the_reduction_takes_nothing(world: World) -> None:
     world.request(constants.CANCEL, 0, slot=2)
     gapped(world)
-    halted = world.order(1, SELL, PRICE - 20, 300, reduce_only=1, slot=9, time_in_force=IOC)
+    halted = world.order(1, SELL, PRICE - 20, 300, **LEAVING)
     assert (halted.code, halted.status, halted.refusal, halted.filled) == (codes.OK, "expired", "GRACE", 0)
     assert world.resting() == RESTING[1:]
     world.tick()
     world.seal()
     world.tick()
     assert world.now == world.engine.globals.grace_until
-    served = world.order(1, SELL, PRICE - 20, 300, reduce_only=1, slot=9, time_in_force=IOC)
+    served = world.order(1, SELL, PRICE - 20, 300, **LEAVING)
     assert [(fill.maker, fill.size) for fill in served.fills] == [(FIRST + 2, 300)]
     assert world.order(3, BUY, PRICE + 20).status == "filled"
     world.check(flush_every=1)
+
+
+def test_a_maker_that_would_grow_hides_nobody_who_reduces(world: World) -> None:
+    """Bids in front of all others cost nothing, and who leaves would be refused for as long as the grace lasts."""
+    world.order(3, BUY, PRICE - 5, 100, expires_at=START + constants.HOUR)
+    gapped(world)
+    leaving = order(world.now, FIRST + 1, SELL, PRICE - 20, 500, **LEAVING)
+    foreseen = preview_order(world.engine, leaving, world.now)
+    served = world.process(world.signed(leaving, 1))
+    assert [(fill.maker, fill.size) for fill in served.fills] == [(FIRST, 400)]
+    assert [(fill.maker, fill.size_lots) for fill in foreseen.fills] == [(FIRST, 400)]
+    assert (served.status, served.refusal) == (foreseen.status, foreseen.refusal) == ("expired", "GRACE")
+    # Nobody has lost his place, and what is left of a taker never crosses who was passed over.
+    assert world.resting() == [*RESTING[1:], (3, 1, 100)]
+    assert world.order(1, SELL, PRICE - 5, 500, reduce_only=1, slot=10).status == "expired"
+    assert world.order(1, SELL, PRICE - 4, 500, reduce_only=1, slot=11).status == "resting"
+    world.check(flush_every=1)
+
+
+def test_of_a_maker_that_would_turn_what_reduces_is_filled(world: World) -> None:
+    world.request(constants.CANCEL, 0, slot=2)
+    until = START + constants.HOUR
+    world.order(0, BUY, PRICE - 5, 1_500, slot=3, expires_at=until)
+    world.order(3, SELL, PRICE - 10, 500)
+    assert (world.position(0), world.position(3)) == (-500, -500)
+    world.order(3, BUY, PRICE - 20, 100, slot=2, expires_at=until)
+    gapped(world)
+    served = world.order(1, SELL, PRICE - 20, 600, **LEAVING)
+    assert [(fill.maker, fill.size) for fill in served.fills] == [(FIRST, 500), (FIRST + 3, 100)]
+    assert (served.status, world.position(0), world.position(1)) == ("filled", 0, 400)
+    assert world.resting() == [*RESTING[1:], (0, 3, 500)]
+    world.check(flush_every=1)
+
+
+def test_so_many_are_passed_over_at_most(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    until = START + constants.HOUR
+    for slot in (1, 2):
+        world.order(3, BUY, PRICE - 5, 100, slot=slot, expires_at=until)
+    gapped(world)
+    monkeypatch.setattr(placing, "_MAKERS_PASSED", 1)
+    assert world.order(1, SELL, PRICE - 20, 300, **LEAVING).filled == 0
+    monkeypatch.setattr(placing, "_MAKERS_PASSED", 2)
+    assert world.order(1, SELL, PRICE - 20, 300, **{**LEAVING, "slot": 10}).filled == 300
 
 
 def test_triggers_wait_for_the_end_of_a_grace(world: World) -> None:

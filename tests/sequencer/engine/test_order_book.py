@@ -246,6 +246,25 @@ def test_a_fill_smaller_than_proposed_is_proposed_again_until_the_maker_goes() -
     assert (matching.remaining, matching.stop) == (0, Stop.FILLED)
 
 
+def test_who_is_passed_over_keeps_his_place_and_is_not_proposed_again() -> None:
+    makers = [order(account=20 + place, side=SELL, limit_price=100 + place // 2, size=10) for place in range(5)]
+    book = book_of(*makers)
+    sizes = []
+    matching = book.match(order(limit_price=101, size=30), 30)
+    for maker, size in matching:
+        sizes.append((maker.account, size))
+        if maker in makers[:2] or len(sizes) == 4:
+            matching.pass_over()
+        elif maker is makers[2]:
+            # Some of it first.
+            book.filled(maker, 4)
+        else:
+            book.remove(maker.account, maker.slot)
+    assert sizes == [(20, 10), (21, 10), (22, 10), (22, 6), (23, 10)]
+    assert (matching.remaining, matching.stop) == (26, Stop.UNCROSSED)
+    assert book.resting() == [(makers[0], 10), (makers[1], 10), (makers[2], 6), (makers[4], 10)]
+
+
 def test_a_proposal_that_is_ignored_is_a_bug() -> None:
     proposals = iter(book_of(order(account=20, side=SELL)).match(order(), 10))
     next(proposals)
