@@ -257,6 +257,7 @@ bond_count: public(uint256)
 bonds: HashMap[uint256, Bond]
 endpoint_of: HashMap[uint256, String[MAX_URL_BYTES]]  # where the holder of a bond answers
 lost_at: HashMap[address, uint256]  # when somebody lost the seat over work that he owed
+owed_at: uint256  # when a batch came last whose parent owed work
 
 vault_micros: public(uint256)  # booked deposits less paid claims; what is sent here unasked is not in it
 claimed_total_micros: public(uint256)
@@ -571,7 +572,8 @@ def bond_ahead(endpoint_url: String[MAX_URL_BYTES], ahead_of: uint256) -> uint25
 def hand_over(successor: uint256):
     """
     @notice Seats somebody who has bonded ahead, in this transaction: nobody else can take the seat in between
-    @dev Refused while work is owed, as `resign` is, and for the same reason
+    @dev Refused while work is owed, and for inclusion_seconds behind a batch that came so late, as `resign` is, and for
+         the same reasons
     @param successor Id of the bond of who takes over
     """
     assert self.frozen_at == 0, "FROZEN"
@@ -616,6 +618,9 @@ def _seat(bond_id: uint256):
 @internal
 def _check_nothing_owed():
     assert not self._is_work_owed(), "WORK_OWED"
+    # A lie says that all is served: whoever could leave behind it would prove it himself, and a friend of his had
+    # another full deadline, without a miss and with nobody in between. Whoever watches has this long to prove it first.
+    assert block.timestamp >= self.owed_at + PARAMETERS.inclusion_seconds, "WAS_LATE"
 
 
 @view
@@ -790,6 +795,8 @@ def commit(
         ),
         pairs,
     )
+    if self._is_work_owed():
+        self.owed_at = block.timestamp
     self.tip = number
     self.hash_at[number] = batch_hash
     self.last_root_at[number] = last_root

@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error, L1Rejected
+from l1_bridge.client.errors import L1Error, L1Rejected, L1Reverted
 from l1_bridge.client.keys import Signer
 from l1_bridge.codec import calls
 from l1_bridge.contracts.artifact import ArtifactError
@@ -78,7 +78,20 @@ class HandOver:
                 f"bond {bond_id} was put up ahead {whose}, and this seat's is {seat.bond_id}:"
                 " `catenary seat bond-ahead` of the successor pays one ahead of it"
             )
+        await self._check_in_time(bond_id)
         return bond.holder
+
+    async def _check_in_time(self, bond_id: int) -> None:
+        data = calls.encode_call("hand_over", bond_id)
+        try:
+            await self._client.eth_call(self._bridge, data, sender=self._signer.address, gas=_HAND_OVER_GAS)
+        except L1Reverted as error:
+            # What else the bridge says now ends with what this node posts before it goes.
+            if error.reason == "WAS_LATE":
+                raise CannotHandOver(
+                    "an entry of the queue was served late, and who served it keeps the seat for the inclusion time:"
+                    " ask again then"
+                ) from None
 
     async def run(self, bond_id: int) -> HandedOver:
         """Stops taking, posts, hands over. CannotHandOver where it cannot, and then all is taken again."""

@@ -224,9 +224,9 @@ class History:
             self._pass(self.rng.choice([0, 60, 601]))
 
     def _may_leave(self, function: str, argument: int) -> bool:
-        """Whether the node leaves its seat so; not while it owes work."""
+        """Whether the node leaves its seat so; not while it owes work, nor right behind what it served late."""
         refusal = refusal_of(lambda: self.venue.bridge.send(function, argument, sender=self.node))
-        assert refusal in (None, "WORK_OWED"), refusal
+        assert refusal in (None, "WORK_OWED", "WAS_LATE"), refusal
         return refusal is None
 
     def _seat_rival(self) -> bool:

@@ -9,7 +9,7 @@ from tests.soak import bridge
 
 
 def test_the_node_has_a_batch_that_the_bridge_takes_in_every_state() -> None:
-    summary, broken = bridge.run(24, 7)
+    summary, broken = bridge.run(24, 8)
 
     assert broken == []
     assert (summary["stuck"], summary["frozen_while_served"]) == (0, 0)

@@ -2,11 +2,11 @@
 // Of each the runtime code without the immutables behind it, and of the bridge the creation code, too.
 export const SHIPPED = {
   "RollupBridge": {
-    "runtimeHash": "0x948c66d23c1a75238d67e829813f61ffe85cf6e8bed9110e5b389e884676bbcd",
-    "runtimeBytes": 23224,
+    "runtimeHash": "0x0d560af142becf7fa2229e913ed74feea1b3f2272e6dbb83219582ef31d2b823",
+    "runtimeBytes": 23399,
     "immutableBytes": 544,
-    "creationHash": "0xe0733eff7a682b15dfe70ea4875693cb7a8213eb88bfa7313cf193a966676175",
-    "creationBytes": 27024
+    "creationHash": "0x74a328c78979850d6eff2865f4ae60f54e4d917451a3658d86be68702a413ca3",
+    "creationBytes": 27199
   },
   "FraudReferee": {
     "runtimeHash": "0x555e3b472e49559a2f04d78ebe177ab939c74747d35475ff059fab5b8cf98cac",

@@ -95,7 +95,7 @@ RULES = {
 }
 
 # another bridge without the rules on the form of a batch; it takes only short chunks, to fit into an EVM's memory.
-# Whoever takes his bond home from a seat that is open opens it once more there
+# Whoever takes his bond home from a seat that is open opens it once more there, and who was late leaves at once
 RULES_OF_FORM = {
     # C8: so many chunks as a proof can name
     "MAX_CHUNKS: public(constant(uint256)) = 24\n": f"MAX_CHUNKS: public(constant(uint256)) = {UNPROVABLE_CHUNKS}\n",
@@ -103,6 +103,7 @@ RULES_OF_FORM = {
     # C8: the bytes are in the log
     "        bodies=bodies,\n": "        bodies=empty(DynArray[Bytes[MAX_CHUNK_BYTES], MAX_CHUNKS]),\n",
     "        self._empty_seat()\n    log BondWithdrawn": "        self._open_seat()\n    log BondWithdrawn",
+    '    assert block.timestamp >= self.owed_at + PARAMETERS.inclusion_seconds, "WAS_LATE"\n': "",
 }
 
 
@@ -354,6 +355,52 @@ def test_f10_undo_a_lie_of_ones_own_and_be_back_until_the_bridge_freezes(attacke
         attacked.take_seat(SUCCESSOR)
         attacked.commit(sender=SUCCESSOR, queue_only=True)
         return
+    attacked.evm.now = freeze_at
+    bridge.send("freeze", sender=STRANGER)
+    assert bridge.call("frozen_at") == freeze_at
+
+
+def test_say_that_all_is_served_and_leave_until_the_bridge_freezes(attacked_by_form: Harness, ruled: bool) -> None:
+    attacked, bridge = attacked_by_form, attacked_by_form.bridge
+    squatter = attacked.evm.deploy(compile_stub("StubSquatter"))
+
+    def act(*moves: tuple[str, int, tuple[object, ...]]) -> None:
+        attacked.evm.now += 0
+        encoded = [(bridge.artifact.encode_call(name, *given), value_wei) for name, value_wei, given in moves]
+        paid = sum(value_wei for _, value_wei, _ in moves)
+        squatter.send("act", bridge.address, encoded, sender=STRANGER, value_wei=paid)
+
+    act(("take_seat", BOND, ("",)))
+    attacked.deposit()
+    freeze_at = attacked.evm.now + PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds
+    held, burned_before = 1, attacked.burned_wei
+    while attacked.evm.now + PARAMETERS.unseat_seconds - 1 < freeze_at:
+        act(("bond_ahead", BOND, ("", held)))
+        attacked.evm.now += PARAMETERS.unseat_seconds - 1
+        head, served = attacked.head, attacked.next_commitment()
+        chunk = Chunk((served.timestamp_ms | 1 << 47).to_bytes(6, "big"), served.root())
+        lie = (head.number, head.batch_hash, [chunk.body], [chunk.post_root], served.words())
+        header = Header(head.number + 1, head.batch_hash, bridge.call("rollback_counter"), squatter.address)
+        proof = (header.words(), Batch(header, (chunk,), served).pairs(), 0, chunk.body, b"")
+        # Nothing is owed by what it says: its holder is gone when it falls, and a friend has another full deadline.
+        moves = ("commit", 0, lie), ("hand_over", 0, (held + 1,)), ("prove_fraud", 0, proof)
+        if ruled:
+            with pytest.raises(Reverted, match="WAS_LATE"):
+                act(*moves)
+            # Whoever watches proves it in time, and has the seat opened.
+            act(moves[0])
+            bridge.send("prove_fraud", *proof, sender=CHALLENGER)
+            break
+        act(*moves)
+        held += 1
+        assert not succeeds(lambda: attacked.take_seat(SUCCESSOR))
+        assert not succeeds(lambda: bridge.send("unseat", sender=SUCCESSOR))
+    assert bridge.call("misses") == ruled
+    if ruled:
+        attacked.take_seat(SUCCESSOR)
+        attacked.commit(sender=SUCCESSOR, queue_only=True)
+        return
+    assert attacked.burned_wei - burned_before == 7 * BOND // 2
     attacked.evm.now = freeze_at
     bridge.send("freeze", sender=STRANGER)
     assert bridge.call("frozen_at") == freeze_at

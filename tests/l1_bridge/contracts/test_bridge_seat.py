@@ -84,7 +84,33 @@ def test_nobody_resigns_away_from_owed_work(seated: Harness) -> None:
     seated.evm.now = due_at + PARAMETERS.inclusion_seconds
     refused(seated, "WORK_OWED", "resign", seated.evm.now, sender=SEQUENCER)
     seated.commit(queue_only=True)
+    seated.evm.now += PARAMETERS.inclusion_seconds
     seated.bridge.send("resign", seated.evm.now, sender=SEQUENCER)
+
+
+@pytest.mark.parametrize("leaving", ["resign", "hand_over"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_whoever_served_what_was_owed_stays_for_as_long_as_a_proof_may_take(
+    seated: Harness, leaving: str, is_late: bool
+) -> None:
+    seated.bridge.send("bond_ahead", "", 1, sender=SUCCESSOR, value_wei=BOND)
+    seated.deposit()
+    seated.evm.now += PARAMETERS.inclusion_seconds - (not is_late)
+    seated.commit(queue_only=is_late)
+    served_at = seated.evm.now
+
+    def leave() -> None:
+        given = seated.evm.now if leaving == "resign" else 2
+        seated.bridge.send(leaving, given, sender=SEQUENCER)
+
+    if is_late:
+        # What comes in time behind it changes nothing.
+        for seated.evm.now in (served_at, served_at + PARAMETERS.inclusion_seconds - 1):
+            with pytest.raises(Reverted, match="WAS_LATE"):
+                leave()
+            seated.commit()
+        seated.evm.now = served_at + PARAMETERS.inclusion_seconds
+    leave()
 
 
 def test_a_passed_on_seat_does_not_make_owed_work_younger(seated: Harness) -> None:
@@ -168,6 +194,7 @@ def test_h3_who_lost_the_seat_leaves_it_to_others_first(seated: Harness) -> None
     seated.take_seat(SUCCESSOR)
     seated.bridge.send("bond_ahead", "", 2, sender=SEQUENCER, value_wei=BOND)
     seated.commit(sender=SUCCESSOR, queue_only=True)
+    seated.evm.now += PARAMETERS.inclusion_seconds
     refused(seated, "LOST_SEAT", "hand_over", 3, sender=SUCCESSOR)
 
 
@@ -246,6 +273,7 @@ def test_nobody_hands_over_what_he_owes(seated: Harness) -> None:
     seated.evm.now += PARAMETERS.inclusion_seconds
     refused(seated, "WORK_OWED", "hand_over", 2, sender=SEQUENCER)
     seated.commit(queue_only=True)
+    seated.evm.now += PARAMETERS.inclusion_seconds
     seated.bridge.send("hand_over", 2, sender=SEQUENCER)
 
 

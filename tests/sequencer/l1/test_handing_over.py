@@ -7,6 +7,7 @@ import pytest
 import structlog
 import trio
 
+from l1_bridge.client.errors import L1Reverted
 from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.codec import calls
 from sequencer.l1.handing_over import CannotHandOver, HandOver
@@ -156,3 +157,25 @@ async def test_a_seat_that_changes_hands_while_l1_is_asked_is_handed_over() -> N
 
         with patch.object(leaving, "check", slow):
             assert await leaving._block_of(2) == (await here.client.newest_block()).number
+
+
+@pytest.mark.parametrize(("word", "is_refused"), [("WAS_LATE", True), ("WORK_OWED", False)])
+async def test_who_was_late_hands_over_later_and_stops_nothing_until_then(word: str, is_refused: bool) -> None:
+    async with site() as here:
+        await bonded(here)
+        leaving = hand_over(here)
+        ask, asked = here.client.eth_call, calls.encode_call("hand_over", 2)
+
+        async def refused(to: bytes, data: bytes, *given: Any, **named: Any) -> bytes:
+            if data == asked:
+                raise L1Reverted(word)
+            return await ask(to, data, *given, **named)
+
+        with patch.object(here.client, "eth_call", refused):
+            if is_refused:
+                with pytest.raises(CannotHandOver, match="served late"):
+                    await leaving.run(2)
+                assert leaving.reasons == ()
+            else:
+                # What is owed it serves before it goes.
+                assert await leaving.check(2) == SUCCESSOR.address
