@@ -20,6 +20,7 @@ from sequencer.engine.effects import (
 )
 from sequencer.engine.ledger import Ledger
 from sequencer.engine.money.moved import paid_out
+from sequencer.engine.money.posting import Payer, payer
 from sequencer.engine.money.touched import behind
 from sequencer.engine.open_chunk import OpenChunk
 from sequencer.engine.order_book import order_id
@@ -86,7 +87,10 @@ class Committing:
         return self._pays(maker) or self._bears(maker.account)
 
     def _bears(self, account: int) -> bool:
-        return self.ledger.unpaid.bears(account, margin.collateral(self.account(account)), self.now)
+        return self.ledger.unpaid.bears(self._payer(account), self.now)
+
+    def _payer(self, account: int) -> Payer:
+        return payer(self.chunk.globals.risk, account, self.account(account), self.now)
 
     def _pays(self, maker: containers.Order) -> bool:
         byte_micros = self.ledger.unpaid.byte_micros
@@ -104,7 +108,7 @@ class Committing:
     def note_request(self, account: int, size: int) -> None:
         """Counts what a request of so many bytes costs beyond the posting fee."""
         unpaid = self.ledger.unpaid
-        unpaid.note(account, size * unpaid.byte_micros - self.chunk.globals.posting_fee, self.now)
+        unpaid.note(self._payer(account), size * unpaid.byte_micros - self.chunk.globals.posting_fee, self.now)
 
     def place(self, arrival: Arrival, *, replaces: bool = False, most: int | None = None) -> list[AnyEffect]:
         """Matches an order that the law admits, and lets the rest of it rest.
@@ -131,7 +135,7 @@ class Committing:
                 effects += self._decrement(decided, order, placing.remaining)
             elif not decided.is_passed:
                 effects.append(self.leave(decided.maker, decided.reason, _detail(decided.code)))
-        self.ledger.unpaid.note(order.account, unpaid, self.now)
+        self.ledger.unpaid.note(self._payer(order.account), unpaid, self.now)
         if placing.remaining == 0:
             return effects
         room = None
@@ -282,7 +286,7 @@ class Committing:
         cost = size * unpaid.byte_micros - filled.fee
         if not self._pays(maker):
             own_cost = maker_cost(listed, decided, taker.order, unpaid.byte_micros)
-            unpaid.note(maker.account, own_cost, self.now)
+            unpaid.note(self._payer(maker.account), own_cost, self.now)
             cost -= max(own_cost, 0)
         self._admit(chunk, decided.missing)
         rows = self.account(maker.account), self.account(taker.order.account)
@@ -369,7 +373,7 @@ class Committing:
         if not pays:
             size = len(operation) + sum(len(arrival.operation) for arrival in missing)
             unpaid = self.ledger.unpaid
-            unpaid.note(maker.account, size * unpaid.byte_micros - rescued.fee, self.now)
+            unpaid.note(self._payer(maker.account), size * unpaid.byte_micros - rescued.fee, self.now)
         self.orders.filled(maker, move.lots)
         fill = self._told(maker, move.lots, (rescued.fee, rescued.fee), rescued_account, "")
         return code, fill, [self._filled(fill, (rescued.fee, 0), *rows), *effects]

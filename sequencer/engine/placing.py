@@ -382,7 +382,7 @@ def stop_pays(chunk: Chunk, order: containers.Order, lots: int, byte_micros: int
     size = 2 * constants.ORDER_LENGTH + constants.FILL_LENGTH
     cost = size * byte_micros - fees(listed, closed, price) - chunk.globals.posting_fee
     is_whole = order.reduce_only == 1 and closed == abs(encoding.unpack(account.positions[order.market]).size)
-    return cost <= 0 or (is_whole and is_worth(cost, closed, price))
+    return cost <= 0 or (is_whole and is_worth(cost, closed * price))
 
 
 def maker_cost(listed: containers.Market, decided: Decided, taker: containers.Order, byte_micros: int) -> int:

@@ -15,7 +15,7 @@ from sequencer.engine.effects import Processed, refused
 from sequencer.engine.engine import Engine
 from sequencer.engine.money.posting import is_dear
 from sequencer.engine.open_chunk import entered_ms
-from sequencer.engine.records import Input, Terms
+from sequencer.engine.records import CANCEL_TAKER, Input, Terms
 from sequencer.history.history import History
 from sequencer.sequencing.acknowledging import Acknowledgements
 from sequencer.sequencing.admission import Taking, Untaken, is_taken, lowers_risk, needs_paid_bytes
@@ -404,7 +404,9 @@ class Sequencer:
         assert waiting.signer is not None, "only what has a signer, or none by law, is next"
         byte_micros = self.byte_micros()
         # By what the engine holds now: orders that came before it in its call are in the books.
-        if waiting.signed is not None and not takes(self.engine, waiting.signed, byte_micros, waiting.now):
+        self_trade = CANCEL_TAKER if waiting.terms is None else waiting.terms.self_trade
+        signed = waiting.signed
+        if signed is not None and not takes(self.engine, signed, byte_micros, waiting.now, self_trade):
             return None
         # An entry brings its time: by that the chunk is judged in which it will stand.
         is_late = self.is_late(max(waiting.now, entered_ms(waiting.operation)))

@@ -11,6 +11,7 @@ from prover.stf.replay import Chunk
 from prover.stf.words import Recover
 from sequencer.engine.effects import Reason, Refused, Repeated, status_of
 from sequencer.engine.engine import UNCOVERING, Engine
+from sequencer.engine.money.posting import Payer, payer
 from sequencer.engine.order_book import Limits, Matching, OrderBook, order_id
 from sequencer.engine.placing import (
     Admitted,
@@ -273,8 +274,8 @@ class _Scratch:
         self._now_ms = now_ms
         view = engine.view
         self._size = engine.open_chunk.body_size
-        # What bytes of makers cost beyond their fees, by account.
-        self._unpaid: dict[int, int] = {}
+        # What bytes of makers cost beyond their fees, by a payer's keys.
+        self._unpaid: dict[bytes, int] = {}
         self.chunk = _behind(engine, view, rows)
         if engine.open_operations:
             self.chunk.weight = view.weight
@@ -312,8 +313,11 @@ class _Scratch:
         return (
             unpaid.byte_micros == 0
             or pays_its_bytes(self.chunk, maker, remaining, unpaid.byte_micros)
-            or unpaid.bears(maker.account, margin.collateral(self.account(maker.account)), self._now_ms, self._unpaid)
+            or unpaid.bears(self._payer(maker.account), self._now_ms, self._unpaid)
         )
+
+    def _payer(self, account: int) -> Payer:
+        return payer(self.chunk.globals.risk, account, self.account(account), self._now_ms)
 
     def fits(self, order: containers.Order) -> bool:
         """Whether what an order will come to finds room, as the engine tells it beforehand."""
@@ -342,7 +346,8 @@ class _Scratch:
         if not pays_its_bytes(self.chunk, maker, self.signed(maker).remaining, unpaid.byte_micros):
             # As the engine counts it: what is met behind it finds so much less borne.
             cost = maker_cost(self.chunk.globals.markets[maker.market], decided, taker, unpaid.byte_micros)
-            self._unpaid[maker.account] = self._unpaid.get(maker.account, 0) + max(cost, 0)
+            for key in self._payer(maker.account).keys:
+                self._unpaid[key] = self._unpaid.get(key, 0) + max(cost, 0)
         for arrival in decided.missing:
             self.chunk.admit(arrival.order, arrival.signer)
         self.chunk.book_fill(decided.maker, taker, filled)

@@ -15,7 +15,7 @@ from sequencer.engine import placing
 from sequencer.engine.effects import Left, Processed, Reason
 from sequencer.engine.liquidator import RESCUES_OF_A_TICK
 from sequencer.engine.money import posting
-from sequencer.engine.money.posting import OF_ACCOUNT, OF_ALL, is_dear
+from sequencer.engine.money.posting import OF_ALL, OF_OWNER, is_dear
 from sequencer.sequencing import paying
 from sequencer.sequencing.paying import takes
 from sequencer.views.preview import preview_order
@@ -31,6 +31,7 @@ from tests.sequencer.node_world import (
     World,
     key,
     order,
+    owner,
     request,
     signed_request,
 )
@@ -82,6 +83,11 @@ def status(outcome: Processed | None) -> str:
     return "" if outcome is None else outcome.status
 
 
+def unpaid_of(world: World, trader: int) -> int:
+    """What bytes of a trader's account cost beyond their fees today, micro-dollars."""
+    return world.engine.ledger.unpaid.of((FIRST + trader).to_bytes(4, "big"), world.now)
+
+
 def reasons(outcome: Processed | None) -> set[Reason]:
     return set() if outcome is None else {one.reason for one in outcome.effects if isinstance(one, Left)}
 
@@ -105,15 +111,14 @@ class TestSmallMakers:
 
     def test_on_the_accounts_have_their_part_of_the_day(self) -> None:
         world = self.swept(8)
-        assert world.lost() < 2 * OF_ACCOUNT + 2 * DOLLAR
-        assert world.engine.ledger.unpaid.of(FIRST + MAKER, world.now) >= OF_ACCOUNT
+        assert world.lost() < 2 * OF_OWNER + 2 * DOLLAR
+        assert unpaid_of(world, MAKER) >= OF_OWNER
         world.check()
 
     def test_what_is_counted_is_what_is_posted(self) -> None:
         """To the micro-dollar, but for what a chunk begins with."""
         world = self.swept(1)
-        unpaid = world.engine.ledger.unpaid
-        counted = sum(unpaid.of(FIRST + trader, world.now) for trader in (MAKER, TAKER))
+        counted = sum(unpaid_of(world, trader) for trader in (MAKER, TAKER))
         assert 0 <= world.lost() - counted < 40 * BYTE
 
     def test_who_is_large_enough_is_never_asked(self) -> None:
@@ -123,15 +128,14 @@ class TestSmallMakers:
             assert status(world.put(MAKER, SELL if turn % 2 else BUY, PRICE, 5_000)) == "resting"
             assert status(world.put(TAKER, BUY if turn % 2 else SELL, PRICE, 5_000)) == "filled"
         assert world.lost() < 0
-        assert world.engine.ledger.unpaid.of(FIRST + MAKER, world.now) == 0
+        assert unpaid_of(world, MAKER) == 0
 
     def test_small_takers_do_not_use_a_large_makers_part_up(self) -> None:
         world = Venue()
         assert status(world.put(MAKER, SELL, PRICE, 100_000)) == "resting"
         while status(world.put(TAKER, BUY, PRICE, LEAST, slot=2)) == "filled":
             world.seal()
-        unpaid = world.engine.ledger.unpaid
-        assert (unpaid.of(FIRST + MAKER, world.now), unpaid.of(FIRST + TAKER, world.now) >= OF_ACCOUNT) == (0, True)
+        assert (unpaid_of(world, MAKER), unpaid_of(world, TAKER) >= OF_OWNER) == (0, True)
         assert world.resting()[0][0] == MAKER
         # Its rest is small one day, and what was filled of it has paid.
         left = world.resting()[0][2]
@@ -172,7 +176,7 @@ class TestLots:
 
     def test_on_their_account_has_its_part_of_the_day(self) -> None:
         world = self.swept()
-        assert world.lost() < 2 * OF_ACCOUNT + 2 * DOLLAR
+        assert world.lost() < 2 * OF_OWNER + 2 * DOLLAR
         world.check()
 
     def left(self) -> tuple[Venue, Processed | None]:
@@ -195,8 +199,7 @@ class TestLots:
         assert (status(outcome), len(outcome.fills)) == ("filled", 11)
         assert reasons(outcome) == {Reason.UNPAID}
         assert world.position(STRANGER) == 0
-        unpaid = world.engine.ledger.unpaid
-        assert unpaid.of(FIRST + STRANGER, world.now) < DOLLAR < OF_ACCOUNT <= unpaid.of(FIRST + MAKER, world.now)
+        assert unpaid_of(world, STRANGER) < DOLLAR < OF_OWNER <= unpaid_of(world, MAKER)
 
     def test_a_preview_says_whom_he_meets(self) -> None:
         world = self.world(DEAR)
@@ -253,7 +256,7 @@ class TestRequests:
         assert 52 * DOLLAR < self.made().lost() < 55 * DOLLAR
 
     def test_on_they_are_borne_within_the_part_of_the_day(self) -> None:
-        assert OF_ACCOUNT <= self.made().lost() < OF_ACCOUNT + 2 * DOLLAR
+        assert OF_OWNER <= self.made().lost() < OF_OWNER + 2 * DOLLAR
 
 
 class TestRescues:
@@ -314,14 +317,55 @@ class TestStops:
     def test_on_they_leave_once_the_part_of_the_day_is_used_up(self) -> None:
         world = self.fired()
         assert 940 < world.position(TAKER) < 1_000
-        unpaid = world.engine.ledger.unpaid.of(FIRST + TAKER, world.now)
-        assert OF_ACCOUNT <= unpaid < OF_ACCOUNT + 2 * DOLLAR
+        unpaid = unpaid_of(world, TAKER)
+        assert OF_OWNER <= unpaid < OF_OWNER + 2 * DOLLAR
         world.check()
         # What closes the position whole is worth a hundredth of it.
         stop = {"trigger": constants.TRIGGER_AT_OR_BELOW, "trigger_price": PRICE - 30, "reduce_only": 1}
         assert status(world.put(TAKER, SELL, PRICE - 200, 1_000, slot=99, **stop)) == "armed"
         ticks(world, PRICE - 40, 1)
         assert world.position(TAKER) == 0
+
+
+class TestOnAndOn:
+    """A thousand dollars go from one own account to the next, and each of them has its part of the day."""
+
+    def moved(self) -> Venue:
+        world, account, slot = Venue(2, dollars=1_000), FIRST, 1
+        while True:
+            for _ in range(15):
+                slot, world.now = slot % 200 + 1, world.now + 1
+                asking = request(world.now, account, slot=slot, amount=20_000 + slot)
+                if world.asked(signed_request(constants.SET_LEVERAGE, asking, key(0))) is None:
+                    return world
+            world.now += 1
+            money = margin.collateral(world.engine.account(account)) - 501
+            asking = request(world.now, account, slot=201, amount=money, other=constants.NEW_ACCOUNT)
+            if world.asked(signed_request(constants.TRANSFER, asking, key(0))) is None:
+                return world
+            account = world.engine.globals.next_account - 1
+
+    def test_off_the_whole_day_is_used_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A dollar for each account, once: then nothing of anybody is taken that does not pay for its bytes."""
+        monkeypatch.setattr(posting, "OF_OWNER", OF_ALL)
+        world = self.moved()
+        # Less a dollar for each account.
+        assert world.lost() > 8 * OF_ALL // 10
+        assert margin.collateral(world.engine.account(world.engine.globals.next_account - 1)) > 870 * DOLLAR
+        assert world.put(1, BUY, PRICE - 1, LEAST) is not None
+        cancel = signed_request(constants.CANCEL, request(world.now, FIRST + 1), key(1))
+        assert world.asked(cancel) is None
+        # But who leaves the venue with a hundred times what it costs.
+        leaving = request(world.now, FIRST + 1, amount=500 * DOLLAR, recipient=owner(1))
+        assert world.asked(signed_request(constants.WITHDRAW, leaving, key(1))) is not None
+
+    def test_on_of_one_owner_so_much_is_borne(self) -> None:
+        world = self.moved()
+        assert OF_OWNER <= world.engine.ledger.unpaid.of(owner(0), world.now) < OF_OWNER + DOLLAR
+        assert world.lost() < OF_OWNER + DOLLAR
+        cancel = signed_request(constants.CANCEL, request(world.now, FIRST + 1), key(1))
+        assert world.asked(cancel) is not None
+        world.check()
 
 
 class TestChunksForNothing:

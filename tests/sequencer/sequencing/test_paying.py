@@ -2,13 +2,14 @@
 
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from prover.signing.signed import SignedOperation, read
 from prover.stf import codes, constants
 from sequencer.engine.engine import Engine
-from sequencer.engine.money.posting import COST_PPM, OF_ACCOUNT, OF_ALL, fees, is_dear, pays
-from sequencer.engine.records import UNPAID_KEY
+from sequencer.engine.money.posting import COST_PPM, OF_ALL, OF_OWNER, Payer, fees, is_dear, payer, pays
+from sequencer.engine.records import CANCEL_MAKER, CANCEL_TAKER, UNPAID_KEY
 from sequencer.sequencing.paying import order_pays, takes
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
@@ -23,6 +24,7 @@ from tests.sequencer.node_world import (
     World,
     key,
     order,
+    owner,
     request,
     signed_request,
 )
@@ -42,6 +44,16 @@ def held(lots: int = 100_000) -> World:
     assert world.position(1) == lots
     assert world.order(2, BUY, PRICE, 10 * lots, slot=2).status == "resting"
     return world
+
+
+def payer_of(trader: int, settled: int = 0) -> Payer:
+    """Whoever brings up a trader's bytes."""
+    return Payer(FIRST + trader, owner(trader), settled)
+
+
+def unpaid_of(engine: Engine, trader: int, now: int) -> int:
+    """What a trader's account has had of the day."""
+    return engine.ledger.unpaid.of(payer_of(trader).keys[0], now)
 
 
 def asked(world: World, size: int, byte_micros: int = BYTE, side: int = SELL, **changes: Any) -> bool:
@@ -74,6 +86,28 @@ def test_what_rests_waits_or_is_never_posted_costs_nothing() -> None:
     assert asked(world, 1_000, side=BUY, price=PRICE + 10, reduce_only=1)
     soft = signed_request(constants.CANCEL, request(world.now, FIRST + 1, max_posting_fee=0), key(1))
     assert takes(world.engine, read_of(world, soft), BYTE, world.now)
+
+
+def test_what_is_not_filled_does_not_pay() -> None:
+    """A lot is left of an order that has paid; behind it stand an own order, and one that is over and not out yet."""
+    world = held()
+    least = least_paid(world, 1_000)
+    world.order(0, BUY, PRICE + 3, least, slot=3)
+    assert world.order(1, SELL, PRICE + 3, least - 1, slot=4).status == "filled"
+    own = world.order(1, BUY, PRICE + 1, 10 * least, slot=5)
+    over = world.order(2, BUY, PRICE + 2, 10 * least, slot=3, expires_at=world.now + 1)
+    assert (own.status, over.status) == ("resting", "resting")
+    assert asked(world, 3 * least, 1_000)
+    world.now += 2
+    assert not asked(world, 3 * least, 1_000)
+    given = order(world.now, FIRST + 1, SELL, PRICE, 3 * least, slot=9)
+    world.engine.ledger.unpaid.note(payer_of(1), OF_OWNER, world.now)
+    signed = read_of(world, world.signed(given, 1))
+    # Where own orders leave, it meets who stands behind them.
+    assert [takes(world.engine, signed, 1_000, world.now, choice) for choice in (CANCEL_TAKER, CANCEL_MAKER)] == [
+        False,
+        True,
+    ]
 
 
 def read_of(world: World, operation: bytes) -> SignedOperation:
@@ -125,7 +159,7 @@ def test_makers_that_are_too_small_are_nobody_elses_cost() -> None:
     assert not pays(world.engine.globals.markets[BTC], 17, PRICE, 1_000)
     # Within its part of the day the small maker takes his lots; behind it it leaves.
     assert [asked(world, lots + 340, 1_000) for lots in (least, least - 1)] == [True, False]
-    world.engine.ledger.unpaid.note(FIRST, OF_ACCOUNT, world.now)
+    world.engine.ledger.unpaid.note(payer_of(0), OF_OWNER, world.now)
     assert [asked(world, lots, 1_000) for lots in (least, least - 1)] == [True, False]
 
 
@@ -133,7 +167,7 @@ def test_a_request_pays_where_the_posting_fee_covers_its_bytes() -> None:
     world = held()
     cancel = read_of(world, signed_request(constants.CANCEL, request(world.now, FIRST + 1), key(1)))
     most = world.engine.globals.posting_fee // constants.CANCEL_LENGTH
-    world.engine.ledger.unpaid.note(FIRST + 1, OF_ACCOUNT, world.now)
+    world.engine.ledger.unpaid.note(payer_of(1), OF_OWNER, world.now)
     assert [takes(world.engine, cancel, byte_micros, world.now) for byte_micros in (0, most, most + 1)] == [
         True,
         True,
@@ -153,37 +187,69 @@ def test_what_does_not_pay_is_borne_within_the_day_of_an_account_and_of_all() ->
         return [takes(world.engine, one, BYTE, now) for one in small]
 
     assert taken(world.now) == [True, True]
-    unpaid.note(FIRST, OF_ACCOUNT - 1, world.now)
+    unpaid.note(payer_of(0), OF_OWNER - 1, world.now)
     assert taken(world.now) == [True, True]
-    unpaid.note(FIRST, 1, world.now)
+    unpaid.note(payer_of(0), 1, world.now)
     assert taken(world.now) == [False, True]
-    unpaid.note(FIRST + 7, OF_ALL - OF_ACCOUNT - 1, world.now)
+    unpaid.note(payer_of(7), OF_ALL - OF_OWNER - 1, world.now)
     assert taken(world.now) == [False, True]
-    unpaid.note(FIRST + 7, 1, world.now)
+    unpaid.note(payer_of(7), 1, world.now)
     assert taken(world.now) == [False, False]
     assert taken(world.now + _DAY) == [True, True]
-    unpaid.note(FIRST + 7, 1, world.now + _DAY)
+    unpaid.note(payer_of(7), 1, world.now + _DAY)
     assert taken(world.now + _DAY) == [True, True]
 
 
-def test_of_an_account_a_hundredth_of_its_collateral_is_borne() -> None:
+def test_of_an_account_a_hundredth_of_what_has_settled_is_borne() -> None:
     """A crowd of accounts of a dollar would use up what is borne of all, and keep everybody else out."""
     unpaid = held().engine.ledger.unpaid
-    unpaid.note(FIRST, DOLLAR, 0)
-    bears = [unpaid.bears(FIRST, money, 0) for money in (-DOLLAR, 0, DOLLAR, 100 * DOLLAR, 101 * DOLLAR, 10**15)]
-    assert bears == [False] * 4 + [True] * 2
-    assert [unpaid.bears(FIRST + 1, money, 0) for money in (-1, 99, 100)] == [False, False, True]
-    unpaid.note(FIRST, OF_ACCOUNT - DOLLAR, 0)
-    assert not unpaid.bears(FIRST, 10**15, 0)
+    unpaid.note(payer_of(0), DOLLAR, 0)
+    money = -DOLLAR, 0, DOLLAR, 100 * DOLLAR, 101 * DOLLAR, 10**15
+    assert [unpaid.bears(payer_of(0, settled), 0) for settled in money] == [False] * 4 + [True] * 2
+    assert [unpaid.bears(payer_of(1, settled), 0) for settled in (-1, 99, 100)] == [False, False, True]
+    unpaid.note(payer_of(0), OF_OWNER - DOLLAR, 0)
+    assert not unpaid.bears(payer_of(0, 10**15), 0)
+
+
+def test_of_an_owner_no_more_is_borne_for_having_accounts() -> None:
+    unpaid = held().engine.ledger.unpaid
+    unpaid.note(payer_of(0), OF_OWNER - 1, 0)
+    other = Payer(FIRST + 9, owner(0), 1_000 * DOLLAR)
+    assert unpaid.bears(other, 0)
+    unpaid.note(other, 1, 0)
+    assert not unpaid.bears(other, 0)
+    assert unpaid.bears(payer_of(1, 1_000 * DOLLAR), 0)
+
+
+def test_what_is_won_counts_once_it_has_settled() -> None:
+    world = held()
+    account, risk = world.engine.account(FIRST), world.engine.globals.risk
+    won = msgspec.structs.replace(account, settled=1, older=2, fresh=4, epoch=world.now // constants.EPOCH)
+    epochs = [payer(risk, FIRST, won, world.now + count * constants.EPOCH) for count in range(3)]
+    assert [(one.owner, one.settled) for one in epochs] == [(owner(0), 1), (owner(0), 3), (owner(0), 7)]
+
+
+def test_a_withdrawal_is_worth_a_hundredth_of_itself_however_much_was_borne() -> None:
+    world = held()
+    world.engine.ledger.unpaid.note(payer_of(7), OF_ALL, world.now)
+    cost = constants.WITHDRAW_LENGTH * 1_000 - world.engine.globals.posting_fee
+    for tag, amount, is_taken in (
+        (constants.WITHDRAW, 100 * cost, True),
+        (constants.WITHDRAW, 100 * cost - 1, False),
+        (constants.TRANSFER, 100 * cost, False),
+    ):
+        asking = request(world.now, FIRST + 1, amount=amount, recipient=owner(1))
+        signed = read_of(world, signed_request(tag, asking, key(1)))
+        assert takes(world.engine, signed, 1_000, world.now) == is_taken
 
 
 def test_who_pays_more_than_his_bytes_owes_nothing_and_has_nothing_saved() -> None:
     world = held()
     unpaid = world.engine.ledger.unpaid
-    unpaid.note(FIRST, -DOLLAR, world.now)
-    unpaid.note(FIRST, 0, world.now)
-    unpaid.note(FIRST, 3, world.now)
-    assert unpaid.of(FIRST, world.now) == 3
+    unpaid.note(payer_of(0), -DOLLAR, world.now)
+    unpaid.note(payer_of(0), 0, world.now)
+    unpaid.note(payer_of(0), 3, world.now)
+    assert unpaid_of(world.engine, 0, world.now) == 3
 
 
 def test_a_refused_order_is_not_counted() -> None:
@@ -191,25 +257,26 @@ def test_a_refused_order_is_not_counted() -> None:
     world.byte_micros = BYTE
     refused = world.order(1, SELL, PRICE, 17, slot=0)
     assert not refused.changed
-    assert world.engine.ledger.unpaid.of(FIRST + 1, world.now) == 0
+    assert unpaid_of(world.engine, 1, world.now) == 0
 
 
 def test_a_restart_counts_on_and_the_next_day_begins_with_nothing() -> None:
     world = held()
     unpaid = world.engine.ledger.unpaid
-    unpaid.note(FIRST + 1, 7, world.now)
-    unpaid.note(FIRST + 1, 3, world.now)
-    unpaid.note(FIRST + 2, OF_ALL - 10, world.now)
+    unpaid.note(payer_of(1), 7, world.now)
+    unpaid.note(payer_of(1), 3, world.now)
+    unpaid.note(payer_of(2), OF_ALL - 10, world.now)
     world.seal()
     again = Engine(BufferedStore(world.store), DOMAIN)
-    assert [again.ledger.unpaid.of(FIRST + trader, world.now) for trader in (1, 2, 3)] == [10, OF_ALL - 10, 0]
-    assert not again.ledger.unpaid.bears(FIRST + 3, 10_000 * DOLLAR, world.now)
-    assert again.ledger.unpaid.of(FIRST + 1, world.now + _DAY) == 0
+    assert [unpaid_of(again, trader, world.now) for trader in (1, 2, 3)] == [10, OF_ALL - 10, 0]
+    assert not again.ledger.unpaid.bears(payer_of(3, 10_000 * DOLLAR), world.now)
+    assert unpaid_of(again, 1, world.now + _DAY) == 0
     world.now += _DAY
-    unpaid.note(FIRST + 3, 1, world.now)
+    unpaid.note(payer_of(3), 1, world.now)
     world.engine.store.stage(world.engine.inputs)
     world.engine.store.flush()
-    assert [int.from_bytes(name[-4:], "big") for name, _ in world.store.iterate(UNPAID_KEY)] == [FIRST + 3]
+    kept = {name[len(UNPAID_KEY) :] for name, _ in world.store.iterate(UNPAID_KEY)}
+    assert kept == set(payer_of(3).keys)
 
 
 def test_dear_is_where_the_highest_posting_fee_does_not_cover_the_longest_request() -> None:
@@ -219,9 +286,9 @@ def test_dear_is_where_the_highest_posting_fee_does_not_cover_the_longest_reques
 def test_an_order_that_is_met_and_one_that_is_posted_count_alike() -> None:
     world = held()
     world.byte_micros = BYTE
-    before = world.engine.ledger.unpaid.of(FIRST + 1, world.now)
+    before = unpaid_of(world.engine, 1, world.now)
     outcome = world.order(1, SELL, PRICE, 17, slot=8, time_in_force=IOC)
     assert outcome.filled == 17
     fee = fees(world.engine.globals.markets[BTC], 17, PRICE) + world.engine.globals.posting_fee
-    cost = world.engine.ledger.unpaid.of(FIRST + 1, world.now) - before
+    cost = unpaid_of(world.engine, 1, world.now) - before
     assert abs(cost - (_PAIR * BYTE - fee)) <= 2
