@@ -1,5 +1,6 @@
-"""Every view for everybody: axe-core finds nothing serious, nothing runs out of the window, nothing jumps."""
+"""Every view for everybody: axe-core finds nothing serious, nothing runs out of the window or is scrolled sideways."""
 
+import re
 from collections.abc import Iterator
 from itertools import product
 from typing import Any, Final
@@ -65,6 +66,40 @@ def test_axe_finds_nothing_serious_and_nothing_runs_out_of_the_window(looked_at:
             found[view].append(f"{wide[0]} pixels wide in a window of {wide[1]}")
 
     assert found == {view: [] for view in VIEWS}
+
+
+def sideways(found: Tab) -> list[str]:
+    """What is wider than its place, in it or out of it, though a phone shows no more; tabs and markets may be many."""
+    script = """() => [...document.querySelectorAll("main *")]
+      .filter((one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "visible")
+      .filter((one) => one.clientWidth > 1 && !one.matches(".tabs, .markets"))
+      .map((one) => `${one.className} ${one.ariaLabel ?? ""}: ${one.scrollWidth} in ${one.clientWidth}`)"""
+    told: list[str] = found.page.evaluate(script)
+    return told
+
+
+def test_nothing_has_to_be_scrolled_sideways_on_a_phone(browser: Browser, venue: Node, trader: Played) -> None:
+    trader.rest(0, 40)
+    with tab(browser, venue.url, size=NARROW) as phone:
+        trader.enter(phone)
+        found: dict[str, list[str]] = {}
+        for view in VIEWS:
+            show(phone, view)
+            if view == "rollup":
+                costs = phone.page.get_by_role("region", name="Table: Batches").locator("tbody tr").nth(1)
+                expect(costs).to_contain_text(re.compile(r"0\.0\d+"))
+            found[view] = sideways(phone)
+        show(phone, "trade/BTC")
+        for name in [one.inner_text() for one in phone.page.locator(".area-tables [role=tab]").all()]:
+            phone.page.locator(".area-tables [role=tab]", has_text=name).click()
+            expect(phone.page.locator(".area-tables")).not_to_contain_text("Asking the node")
+            found[name] = sideways(phone)
+
+        assert found == {name: [] for name in found}
+        phone.page.evaluate(
+            "() => document.querySelector('main .scroll').firstElementChild.style.setProperty('width', '900px')"
+        )
+        assert len(sideways(phone)) == 1, "what is too wide is found"
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: no npm")

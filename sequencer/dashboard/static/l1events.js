@@ -8,8 +8,12 @@ import { addressIn } from "./calls.js";
  * @property {bigint} wei
  */
 /**
+ * `poster` and `last`, the newest batch that fell with it: null where L1's node has no log of them.
  * @typedef {object} Dispute
  * @property {number} batch
+ * @property {string} batchHash
+ * @property {string | null} poster
+ * @property {number | null} last
  * @property {string} prover
  * @property {number} chunk
  * @property {string} claimedRoot
@@ -87,6 +91,37 @@ export function summed(batches, costs, most) {
   };
 }
 
+/** Twice as far each time: as many batches as no node posts in a challenge window. */
+const FARTHEST = 2 ** 20;
+/** What fell with a batch stays so, by the block and the batch. @type {Map<string, Promise<{poster: string | null, last: number | null}>>} */
+const fallen = new Map();
+
+/**
+ * Who had posted a batch that is gone, and how far it reached what stood on it.
+ * @param {import("./trust.js").Ask} ask
+ * @param {string} bridge
+ * @param {any} log of the roll-back
+ * @param {number} from
+ * @returns {Promise<{poster: string | null, last: number | null}>}
+ */
+async function fell(ask, bridge, log, from) {
+  const number = Number(log.topics[1]);
+  /** @param {string} fromBlock @param {number} of @param {string[]} more @returns {Promise<any[]>} */
+  const commits = async (fromBlock, of, ...more) => {
+    const topics = [TOPICS.committed, `0x${of.toString(16).padStart(64, "0")}`, ...more];
+    const found = await ask("eth_getLogs", [{ address: bridge, topics, fromBlock, toBlock: log.blockNumber }]);
+    // What came behind the proof, in its own block, did not fall by it.
+    return found.filter((/** @type {any} */ one) => one.blockNumber !== log.blockNumber || Number(one.logIndex) < Number(log.logIndex));
+  };
+  const [posted] = await commits(`0x${from.toString(16)}`, number, log.topics[2]);
+  if (posted === undefined) return { poster: null, last: null };
+  const stood = async (/** @type {number} */ of) => (await commits(posted.blockNumber, of)).length > 0;
+  let [last, step] = [number, 1];
+  for (; step < FARTHEST && (await stood(last + step)); step *= 2) last += step;
+  for (step /= 2; step >= 1; step /= 2) if (await stood(last + step)) last += step;
+  return { poster: addressIn(unhex(posted.topics[3])), last };
+}
+
 /**
  * All roll-backs since a block, the newest first.
  * @param {import("./trust.js").Ask} ask
@@ -96,17 +131,24 @@ export function summed(batches, costs, most) {
  */
 export async function disputes(ask, bridge, from) {
   const found = await ask("eth_getLogs", [{ address: bridge, topics: [TOPICS.rolledBack], fromBlock: `0x${from.toString(16)}`, toBlock: "latest" }]);
-  return found
-    .map((/** @type {any} */ log) => ({
+  const told = found.map(async (/** @type {any} */ log) => {
+    const key = `${log.blockHash} ${log.topics[2]}`;
+    const known = fallen.get(key) ?? fell(ask, bridge, log, from);
+    fallen.set(key, known);
+    known.then(({ poster }) => poster === null && fallen.delete(key), () => fallen.delete(key));
+    return {
+      ...(await known),
       batch: Number(log.topics[1]),
+      batchHash: String(log.topics[2]),
       prover: addressIn(unhex(log.topics[3])),
       chunk: Number(number(dataWord(log, 0))),
       claimedRoot: hex(dataWord(log, 1)),
       replayedRoot: hex(dataWord(log, 2)),
       rewardWei: number(dataWord(log, 6)),
       block: Number(log.blockNumber),
-    }))
-    .reverse();
+    };
+  });
+  return (await Promise.all(told)).reverse();
 }
 
 /**

@@ -1,11 +1,10 @@
 /** The rollup below the venue: batches on L1, what was disputed and forced, whether the node is well, and proofs. */
 import { useEffect, useState } from "preact/hooks";
 import { html } from "../html.js";
-import { askChain, venue } from "../chain.js";
 import { api, useFeed } from "../feeds.js";
 import { decimal, exactTime, relative, short } from "../format.js";
-import { announcements, disputes } from "../l1events.js";
 import { Checks } from "../parts/connect.js";
+import { Disputes } from "../parts/disputes.js";
 import { Panel } from "../parts/panel.js";
 import { ProofSteps } from "../parts/proof_steps.js";
 import { InsuranceFunds, Ranking } from "../parts/rankings.js";
@@ -19,6 +18,7 @@ const SHOWN = 12;
 export function Rollup() {
   const markets = useFeed("prices") ?? [];
   const found = useFeed(account.value === null ? null : `account:${account.value}`);
+  const said = useVerdicts();
   return html`<h1 class="sr">Rollup</h1>
     <div class="stack">
       <${Panel} title="Node" area="node"><${Node} /><//>
@@ -28,10 +28,10 @@ export function Rollup() {
       <${Panel} title="Deleveraging ranks" area="ranks"><${Ranking} markets=${markets} /><//>
     </div>
     <div class="stack">
-      <${Panel} title="Batches" area="batches"><${Batches} /><//>
+      <${Panel} title="Batches" area="batches"><${Batches} said=${said} /><//>
       <${Panel} title="Withdrawals"><${Withdrawals} /><//>
       <${Panel} title="Queue from L1" area="queue"><${Queue} /><//>
-      <${Panel} title="Disputes" area="disputes"><${Disputes} /><//>
+      <${Panel} title="Disputes" area="disputes"><${Disputes} said=${said} /><//>
     </div>`;
 }
 
@@ -81,29 +81,34 @@ function Said({ one }) {
   return html`<td class=${look} title=${title}>${word}</td>`;
 }
 
-function Batches() {
+/** @param {{said: import("../verdicts.js").Verdicts}} props */
+function Batches({ said }) {
   /** @type {import("../wire").BatchView[]} */
   const batches = (useFeed("batches") ?? []).slice(0, SHOWN);
   const costs = useCosts(batches).value;
-  const said = useVerdicts();
   const isNamed = place.challenger_url !== "";
   const final = status.value?.final.batch ?? -1;
   second.value;
   return html`${said.trouble && html`<p class="warning" role="status">${said.trouble}</p>`}
-  <div class="scroll" tabindex="0" role="region" aria-label="Table: Batches"><table>
+  <div class="scroll" tabindex="0" role="region" aria-label="Table: Batches"><table class=${isNamed ? "judged" : ""}>
     <thead><tr><th>Batch</th><th>Life</th>${isNamed && html`<th>Challenger</th>`}<th>Posted</th><th>Chunks</th><th>Bytes</th><th>Gas</th><th>Ether</th></tr></thead>
     <tbody>
-      ${status.value && html`<tr><td>next</td><td><${Life} finality="sequenced" /></td>${isNamed && html`<td></td>`}<td></td><td>${Math.max(0, status.value.sequenced.chunk - status.value.posted.chunks)}</td><td></td><td></td><td></td></tr>`}
+      ${status.value && html`<tr><td>next</td><td><${Life} finality="sequenced" /></td>${isNamed && html`<td></td>`}<td></td><${Chunks} count=${Math.max(0, status.value.sequenced.chunk - status.value.posted.chunks)} /><td></td><td></td><td></td></tr>`}
       ${batches.map((one) => {
         const cost = costs[one.batch_hash];
         const at = 1000 * one.committed_at;
         return html`<tr key=${one.number}><td title=${one.root}>${one.number}</td><td><${Life} finality=${one.number <= final ? "final" : "posted"} /></td>${isNamed && html`<${Said} one=${said.judged.get(one.batch_hash.toLowerCase())} />`}
-          <td title=${exactTime(at)}>${relative(at, now())}</td><td>${one.chunks}</td><td>${one.bytes}</td>
-          <td>${cost ? cost.gas.toLocaleString() : "—"}</td><td>${cost ? decimal(cost.wei / 10n ** 12n, 6) : "—"}</td></tr>`;
+          <td title=${exactTime(at)}>${relative(at, now())}</td><${Chunks} count=${one.chunks} /><td data-label="bytes">${one.bytes.toLocaleString()}</td>
+          <td data-label="gas">${cost ? cost.gas.toLocaleString() : "—"}</td><td class="ether" data-label="ether">${cost ? decimal(cost.wei / 10n ** 12n, 6) : "—"}</td></tr>`;
       })}
     </tbody>
   </table></div>
   <${L1Costs} />`;
+}
+
+/** @param {{count: number}} props */
+function Chunks({ count }) {
+  return html`<td class="chunks" data-label=${count === 1 ? "chunk" : "chunks"}>${count}</td>`;
 }
 
 const STATES = ["sequenced", "posted", "final"];
@@ -126,20 +131,4 @@ function Queue() {
       <thead><tr><th>Entry</th><th>What</th><th>Account</th><th>By</th><th>Came to</th></tr></thead>
       <tbody>${found.entries.map((one) => html`<tr key=${one.index}><td>${one.index}</td><td>${one.operation}</td><td>${one.account ?? "—"}</td><td title=${one.sender}>${one.sender ? short(one.sender) : "—"}</td><td title=${one.sentence}>${one.done ? one.name : "under way"}</td></tr>`)}</tbody>
     </table></div>`;
-}
-
-function Disputes() {
-  const [found, setFound] = useState(/** @type {{rolled: import("../l1events.js").Dispute[], said: import("../l1events.js").Announced[]} | null} */ (null));
-  const [wrong, setWrong] = useState("");
-  const posted = status.value?.posted.batch;
-  useEffect(() => {
-    venue()
-      .then(async ({ identity, block }) => setFound({ rolled: await disputes(askChain, identity.bridge, block), said: await announcements(askChain, identity.bridge, block) }))
-      .catch((error) => setWrong(error.message));
-  }, [posted]);
-  if (found === null) return html`<p class="soft">${wrong ? `L1 does not say: ${wrong}` : "Asking L1."}</p>`;
-  return html`${found.rolled.length === 0 ? html`<p>No batch of this venue has been proven wrong.</p>` : null}
-    <ul>${found.rolled.map((one) => html`<li key=${`${one.block}:${one.batch}`}>Batch ${one.batch}, chunk ${one.chunk}, was proven wrong by <span class="mono" title=${one.prover}>${short(one.prover)}</span> for ${decimal(one.rewardWei / 10n ** 14n, 4)} ether: it claimed ${one.claimedRoot.slice(0, 10)}…, replay gives ${one.replayedRoot.slice(0, 10)}…</li>`)}</ul>
-    <ul>${found.said.map((one) => html`<li key=${one.announcement}>The governor announced a change (tag ${one.tag}): ${one.isRetracted ? "taken back" : `enactable ${relative(1000 * one.enactableAt, now())}`}</li>`)}</ul>
-    <p class="soft">${place.challenger_url ? "These are L1's own events; what the challenger says stands beside each batch." : "These are L1's own events; no challenger is named (--challenger-url) whose verdicts would stand beside the batches."}</p>`;
 }
