@@ -129,6 +129,10 @@ class Ledger:
         """What was signed for an account and is void, the oldest first."""
         return self._voided.get(account, ())
 
+    def stands(self, void: VoidedOperation) -> None:
+        """One that was void has come again."""
+        self._voided[void.account].remove(void)
+
     def opened(self, index: int, owner: bytes) -> None:
         """Lists an account."""
         self._accounts_of[owner].append(index)

@@ -22,6 +22,8 @@ WRITE_KEY: Final = b"mwrite"
 # Milliseconds, 8 bytes: what was created before is not taken, since a store rebuilt from L1 knows of no soft cancel.
 NOT_BEFORE_KEY: Final = b"mnotbefore"
 VOID_KEY: Final = b"mvoid"
+# By the number of chunks before it: what a batch that a follower took has replaced, until it is old.
+UNDO_KEY: Final = b"mundo"
 # Up to which chunk the witnesses are gone: 8 bytes.
 PRUNED_KEY: Final = b"mpruned"
 # By account, four bytes: the day of UTC, and what its bytes cost beyond what they paid, micro-dollars.
@@ -52,6 +54,9 @@ class StagedStore(Protocol):
 
     def get(self, key: bytes) -> bytes | None:
         """The value under `key`, writes that wait included."""
+
+    def written(self, key: bytes) -> bytes | None:
+        """The value under `key` without any write that waits."""
 
     def write(self, puts: Mapping[bytes, bytes | None], sync: bool) -> None:
         """Keeps the writes for the batch that is open."""

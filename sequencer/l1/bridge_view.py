@@ -31,12 +31,16 @@ class PostedBatch(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
-    """What the logs up to a final block came to: a node that starts reads on from there and not from the beginning."""
+    """What the logs up to a final block came to: a node that starts reads on from there and not from the beginning.
+
+    entries: so many of the queue were read, all of them sequenced.
+    """
 
     block: int
     block_hash: bytes
     rolled_back: int
     batches: list[PostedBatch]
+    entries: int = 0
 
 
 def _posted_batch(block: int, event: events.BatchCommitted) -> PostedBatch:

@@ -52,13 +52,24 @@ class QueueGap(QueueUnreadable):
     """An entry is missing in front of one that is there."""
 
 
-async def read_checkpoint(path: Path, client: L1Client, domain: bytes) -> Checkpoint | None:
-    """Where the last run had read to, if L1 still has that block; None reads from the beginning."""
+def _kept_checkpoint(path: Path, domain: bytes) -> Checkpoint | None:
     content = read_bound(path, domain)
     try:
-        found = None if content is None else msgspec.msgpack.decode(content, type=Checkpoint)
+        return None if content is None else msgspec.msgpack.decode(content, type=Checkpoint)
     except msgspec.DecodeError:
         return None
+
+
+def cut_checkpoint(path: Path, domain: bytes, chunks: int, entries: int) -> None:
+    """Lets go of where the last run had read to, where a store with so many chunks and queue entries is behind it."""
+    found = _kept_checkpoint(path, domain)
+    if found is None or found.entries > entries or any((one.chunks or 0) > chunks for one in found.batches):
+        path.unlink(missing_ok=True)
+
+
+async def read_checkpoint(path: Path, client: L1Client, domain: bytes) -> Checkpoint | None:
+    """Where the last run had read to, if L1 still has that block; None reads from the beginning."""
+    found = _kept_checkpoint(path, domain)
     if found is None:
         return None
     try:
@@ -338,6 +349,7 @@ class Following:
     def _save(self, checkpoint: Checkpoint) -> None:
         if self._queue.is_waiting:
             return
+        checkpoint = msgspec.structs.replace(checkpoint, entries=self._queue.known[0])
         try:
             # Synced: an L1 may have let go of the beginning.
             content = msgspec.msgpack.encode(checkpoint)

@@ -35,6 +35,9 @@ from sequencer.engine.records import (
 # Readers find it for so long.
 _KEPT_MS: Final = 7 * 24 * constants.HOUR
 
+# Of what somebody signed: tag, account, slot and sequence.
+Name = tuple[int, int, int, int]
+
 
 def voided_rows(
     old: Store, chunks: Iterable[tuple[int, Sequence[bytes]]], tail: Sequence[bytes], until_ms: int
@@ -67,19 +70,19 @@ class Void:
     """Operations that somebody signed and that are void, each once, with the first chunk in which it stood."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[int, int, int, int], tuple[VoidedOperation, bytes]] = {}
+        self._found: dict[Name, tuple[VoidedOperation, bytes]] = {}
 
     def note(self, operation: bytes, chunk: int, until_ms: int) -> None:
         """It stood in a chunk that is void, 0 for in none; until_ms: when that ended."""
         if (given := _signed(operation)) is not None:
             tag = operation[0]
             void = VoidedOperation(tag, given.account, given.slot, given.sequence, given.expires_at, chunk, until_ms)
-            self._found.setdefault(_name(tag, given), (void, operation))
+            self._found.setdefault((tag, given.account, given.slot, given.sequence), (void, operation))
 
     def stands(self, operation: bytes) -> None:
         """It has come again, in a chunk that is not void."""
-        if (given := _signed(operation)) is not None:
-            self._found.pop(_name(operation[0], given), None)
+        if (name := name_of(operation)) is not None:
+            self._found.pop(name, None)
 
     def require_signers(self, state: State) -> None:
         """Lets go of what neither the owner has signed, by this state, nor an agent: a liar writes what he likes."""
@@ -106,5 +109,7 @@ def _signed(operation: bytes) -> containers.Order | containers.Request | None:
     return None
 
 
-def _name(tag: int, given: containers.Order | containers.Request) -> tuple[int, int, int, int]:
-    return tag, given.account, given.slot, given.sequence
+def name_of(operation: bytes) -> Name | None:
+    """What tells an operation that is some owner's own from every other one."""
+    given = _signed(operation)
+    return None if given is None else (operation[0], given.account, given.slot, given.sequence)

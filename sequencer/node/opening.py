@@ -40,6 +40,8 @@ from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import CURSOR_KEY, IDENTITY_KEY, Input
 from sequencer.l1 import rebuild, resequence
+from sequencer.l1.follower import entries_behind, step_back
+from sequencer.l1.following import cut_checkpoint
 from sequencer.l1.known import Known, read_known
 from sequencer.l1.poster import Clocks, Poster, seat_now
 from sequencer.node.checking import JOURNAL_LIMITS
@@ -481,9 +483,13 @@ def go_back(datadir: Datadir, record: DeploymentRecord, chunks: int) -> None:
         if held == chunks:
             store.close()
             return
-        datadir.checkpoint.unlink(missing_ok=True)
+        # All of L1 is read anew only where what was read has to come again.
+        cut_checkpoint(datadir.checkpoint, record.deployment.domain, chunks, entries_behind(store, chunks))
+        if step_back(store, chunks, record.genesis_root):
+            store.close()
+            return
+        # Further than is remembered. L1 holds all that a follower ever had: no copy is kept.
         kept = resequence.Kept(record.deployment.domain, record.genesis, chunks, 0)
-        # L1 holds all that a follower ever had, and takes blocks back every day.
         resequence.resequence(datadir.path, store, kept, iter(()), most=0)
     except (StoreUnavailable, OSError) as error:
         raise DatadirUnusable(

@@ -37,6 +37,10 @@ class BufferedStore:
                 return batch[key]
         return self._store.get(key)
 
+    def written(self, key: bytes) -> bytes | None:
+        """The value under `key` without any write that waits."""
+        return self._store.get(key)
+
     def write(self, puts: Mapping[bytes, bytes | None], sync: bool) -> None:
         """Keeps the writes for the next flush or stage."""
         self._pending.update(puts)

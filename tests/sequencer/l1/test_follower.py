@@ -2,8 +2,10 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import msgspec
@@ -12,17 +14,23 @@ import structlog
 import trio
 
 from l1_bridge.client.keys import development_key
+from prover.state.leveldb import LevelDbStore
 from sequencer.client.clock import wall_clock_ms
 from sequencer.demo.lying_sequencer import lie
+from sequencer.devnet.funding import fund
 from sequencer.devnet.signing_account import SigningAccount
+from sequencer.engine.records import NOT_BEFORE_KEY, VOID_KEY, WRITE_KEY
 from sequencer.history.records import FILLS, TRADES
+from sequencer.l1 import follower as followers
+from sequencer.l1 import resequence
 from sequencer.l1.follower import FOLLOWING as FOLLOWING_CODE
+from sequencer.l1.resequence import STATE
 from sequencer.node.config import DatadirUnusable
 from sequencer.node.datadir import lineage_of
 from sequencer.node.node import Running
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node.test_succession import able, positions, posted, proven, stage, traded
-from tests.sequencer.node_world import BUY, FIRST, LOTS, PRICES, key, owner
+from tests.sequencer.node_world import BUY, DOLLAR, FIRST, LOTS, PRICES, key, owner
 
 pytestmark = pytest.mark.trio
 FOLLOWING: dict[str, Any] = {"is_following": True, "is_posting": False, "is_oracle_simulated": False}
@@ -190,6 +198,69 @@ async def test_what_l1_lost_is_lost_here_too(tmp_path: Path) -> None:
             assert reader.engine.state.root == reader.view.batches[-1].last_root
         # L1 goes back every day, and holds all of it: no copy is left behind each time.
         assert not [*tmp_path.rglob("state.replaced*")]
+
+
+def rows(datadir: Path) -> dict[bytes, bytes]:
+    """What the store of a node that is down holds, but for the numbers of its writes and what is told of voids."""
+    with closing(LevelDbStore(datadir / STATE, is_strict=True)) as store:
+        return {key: value for key, value in store.iterate(b"") if not key.startswith((WRITE_KEY, VOID_KEY))}
+
+
+@pytest.mark.parametrize("is_remembered", [True, False])
+async def test_a_step_back_costs_what_went_back_and_tells_owners_until_it_comes_again(
+    tmp_path: Path, is_remembered: bool
+) -> None:
+    reader_at = tmp_path / "reader"
+    async with stage(tmp_path, "--accounts", "10") as here:
+        async with here.up("first") as first:
+            await here.funded(first)
+            await posted(first)
+        async with here.up("reader", **FOLLOWING) as reader:
+            chunks, root = reader.engine.chunk_count, reader.engine.state.root
+        before = rows(reader_at)
+        snapshot = await here.client.call("evm_snapshot", [])
+        with patch.object(followers, "_MOST_UNDONE", 256 if is_remembered else 1):
+            async with here.up("first") as first, here.up("reader", **FOLLOWING) as reader:
+                for _ in range(2):
+                    await traded(first)
+                    await posted(first)
+                    await same(reader, first)
+                assert not reader.engine.voided_of(FIRST)
+        await here.client.call("evm_revert", [snapshot])
+        with patch.object(resequence, "rebuild", wraps=resequence.rebuild) as rewritten:
+            async with here.up("reader", **FOLLOWING) as reader:
+                assert (reader.engine.chunk_count, reader.engine.state.root) == (chunks, root)
+                assert reader.engine.voided_of(FIRST)
+        assert rewritten.called is not is_remembered
+        after = rows(reader_at)
+        if is_remembered:
+            # Since when nothing older is taken stays as it was.
+            assert after.pop(NOT_BEFORE_KEY) > before.pop(NOT_BEFORE_KEY)
+            assert after == before
+        # The sequencer posts again what L1 has dropped: none of it is void then, here or after a restart.
+        async with here.up("first") as first, here.up("reader", **FOLLOWING) as reader:
+            await posted(first)
+            await same(reader, first)
+            assert not reader.engine.voided_of(FIRST)
+        async with here.up("reader", **FOLLOWING) as reader:
+            assert not reader.engine.voided_of(FIRST)
+
+
+async def test_an_entry_that_no_batch_has_taken_hides_nothing_from_the_next_start(tmp_path: Path, quiet: Any) -> None:
+    async with stage(tmp_path, "--accounts", "10") as here:
+        async with here.up("first") as first:
+            await here.funded(first)
+            await posted(first)
+        async with here.up("reader", **FOLLOWING) as reader:
+            known = reader.engine.view.commitment.queue_taken
+        token, bridge = first.deployment.token, first.deployment.bridge
+        await fund(here.client, development_key(3), token, bridge, [(owner(1), 10 * DOLLAR)])
+        for _ in range(2):
+            await here.client.call("anvil_mine", ["0x8"])
+            async with here.up("reader", **FOLLOWING) as reader:
+                assert reader.engine.view.commitment.queue_taken == known
+        # Nobody has said less than the bridge holds, and all of L1 is not read anew.
+        assert not [line for line in quiet if line["event"] == "l1.logs_missing"]
 
 
 async def test_a_sequencers_datadir_is_not_followed_in(tmp_path: Path) -> None:

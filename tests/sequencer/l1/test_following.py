@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 import structlog
@@ -17,7 +18,7 @@ from prover.stf import codes, constants
 from sequencer.devnet.funding import fund
 from sequencer.engine.records import Input
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
-from sequencer.l1.following import EntryFeeder, Following, QueueUnreadable, read_checkpoint
+from sequencer.l1.following import EntryFeeder, Following, QueueUnreadable, cut_checkpoint, read_checkpoint
 from sequencer.sequencing.sequencer import Sequencer
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.l1.test_poster import Site, site
@@ -235,9 +236,20 @@ async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginn
         # What is posted is known although no event told of it.
         assert again.posted_chunks == 1
         following._save(kept := here.view.settle(settled_at))
+        assert kept.entries == 0
         assert await read_checkpoint(tmp_path / "c", here.client, domain) == kept
         # Of another rollup, however much of this L1 it names.
         assert await read_checkpoint(tmp_path / "c", here.client, b"\x09" * 32) is None
+        # A store that goes back keeps it where it has all that was read, and not where it ends before.
+        cut_checkpoint(tmp_path / "c", domain, 1, 0)
+        assert await read_checkpoint(tmp_path / "c", here.client, domain) == kept
+        cut_checkpoint(tmp_path / "c", domain, 0, 0)
+        assert not (tmp_path / "c").exists()
+        with patch.object(EntryFeeder, "known", (2, b"")):
+            following._save(kept)
+        for entries, is_kept in ((2, True), (1, False)):
+            cut_checkpoint(tmp_path / "c", domain, 1, entries)
+            assert (tmp_path / "c").exists() is is_kept
 
 
 class Follow:
