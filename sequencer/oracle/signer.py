@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from random import SystemRandom
 from typing import Final
 
 import msgspec
@@ -22,6 +23,7 @@ from sequencer.schema.params import BOOK_LEVELS
 _BOOK_SECONDS: Final = 1.5
 # A report that is not there by the next grid time is worth nothing.
 _SUBMIT_SECONDS: Final = constants.TICK_STEP / 1_000
+_ANY: Final = SystemRandom()
 _QUORUM: Final = codes.SENTENCE[codes.QUORUM][0]
 
 
@@ -58,8 +60,12 @@ class OracleSigner:
         nodes: Sequence[NodeClient],
         now_ms: Callable[[], int],
         premium_rule: PremiumRule,
+        moment: Callable[[], float] = _ANY.random,
     ) -> None:
-        """Each of `nodes` shows its book and has the report."""
+        """Each of `nodes` shows its book and has the report.
+
+        moment: at which part of the time between two reports books are looked at once more.
+        """
         self._key = key
         self._terms = terms
         self._source = source
@@ -67,6 +73,10 @@ class OracleSigner:
         self._nodes = list(nodes)
         self._now_ms = now_ms
         self._premium_rule = premium_rule
+        self._moment = moment
+        # What was signed last, until books were looked at by it; the premiums that they had then, node by node.
+        self._prices: list[int] = []
+        self._between: list[list[int]] = []
         self._signed_ms = 0
         # Markets said to have no price, and those whose earlier one was signed, as the log has them.
         self._told: tuple[list[str], list[str]] = [], []
@@ -75,6 +85,7 @@ class OracleSigner:
     def follow(self, terms: Terms, source: PriceSource) -> None:
         """Goes on with markets that were listed; what it signed and what it knows of the others stays."""
         self._terms, self._source = terms, source
+        self._prices, self._between = [], []
         self._price_filter.follow(terms.markets)
 
     async def run(self, count: int | None = None, told: Callable[[Step], None] = lambda step: None) -> bool:
@@ -96,8 +107,21 @@ class OracleSigner:
                 if done != count and _QUORUM in step.answers.values():
                     return False
             else:
-                await trio.sleep((self._signed_ms + constants.TICK_STEP - now) / 1_000)
+                await self._wait((self._signed_ms + constants.TICK_STEP - now) / 1_000)
         return True
+
+    async def _wait(self, seconds: float) -> None:
+        """Until the next grid time, or until books were looked at at a moment that nobody knows beforehand.
+
+        What stands in a book at grid times alone, of whoever takes it back for nothing right after them, makes no
+        premium.
+        """
+        prices, self._prices = self._prices, []
+        if not prices:
+            await trio.sleep(seconds)
+            return
+        await trio.sleep(self._moment() * max(seconds - _BOOK_SECONDS, 0))
+        self._between = await self._measured(prices)
 
     async def step(self, time_ms: int) -> Step:
         """One grid time, which must be later than the last: sign and submit, or say why not."""
@@ -112,7 +136,12 @@ class OracleSigner:
         if self._told != told:
             self._told = told
             self._log.warning("oracle.without_price", time_ms=time_ms, markets=told[0], held=told[1])
-        premiums = await self._premiums(prices)
+        # Of all nodes that show all books in time, now and between, the premium nearest to nothing; none where none
+        # does. Nobody can check a book, since whoever shows it also decides who meets it: a node alone makes a premium
+        # larger, and any other one makes it as small as its own.
+        measured = [*await self._measured(prices), *self._between]
+        premiums = [min(column, key=abs) for column in zip(*measured, strict=True)] or [0] * len(prices)
+        self._prices, self._between = prices, []
         report = signed_report(self._terms.domain, self._key.sign, time_ms, self._key.index, prices, premiums)
         answers: dict[str, str] = {}
         async with trio.open_nursery() as nursery:
@@ -120,17 +149,13 @@ class OracleSigner:
                 nursery.start_soon(self._submit, node, report, answers)
         return Step(time_ms, report, answers=answers)
 
-    async def _premiums(self, prices: list[int]) -> list[int]:
-        """Of all nodes that show all books in time the premium nearest to nothing; 0 for each market where none does.
-
-        Nobody can check a book, since whoever shows it also decides who meets it: a node alone makes a premium larger,
-        and any other one makes it as small as its own.
-        """
+    async def _measured(self, prices: list[int]) -> list[list[int]]:
+        """The premiums by the books of each node that shows all of them in time."""
         measured: list[list[int]] = []
         async with trio.open_nursery() as nursery:
             for node in self._nodes:
                 nursery.start_soon(self._measure, node, prices, measured)
-        return [min(column, key=abs) for column in zip(*measured, strict=True)] or [0] * len(prices)
+        return measured
 
     async def _measure(self, node: NodeClient, prices: list[int], measured: list[list[int]]) -> None:
         rule = self._premium_rule

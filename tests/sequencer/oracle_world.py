@@ -1,5 +1,6 @@
 """A node's API without sockets or an L1, for the oracle's signers: the real venue, methods and dispatcher."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -116,6 +117,7 @@ def signer(
     source: PriceSource | None = None,
     key_index: int | None = None,
     terms: Terms = TERMS,
+    moment: Callable[[], float] = lambda: 0.0,
 ) -> OracleSigner:
     """A devnet signer, with another one's key where `key_index` says so."""
     key = devnet_signer_keys()[index if key_index is None else key_index]
@@ -127,6 +129,7 @@ def signer(
         nodes,
         trio_clock_ms,
         PremiumRule(impact_micros=1_000 * 10**6, cap_ppb=500_000),
+        moment,
     )
 
 

@@ -185,6 +185,31 @@ async def test_the_premium_is_read_from_the_public_book(world: OracleWorld, mock
 
 
 @pytest.mark.trio
+@pytest.mark.parametrize(("held_seconds", "premium"), [(1.0, 0), (5.0, 500_000)])
+async def test_what_stands_in_a_book_at_grid_times_alone_makes_no_premium(
+    world: OracleWorld,
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    held_seconds: float,
+    premium: int,
+) -> None:
+    """A bid that nobody meets in a second, and that a soft cancel takes back for nothing."""
+    true = NodeClient.book
+
+    async def book(self: NodeClient, market: int, depth: int) -> Any:
+        is_there = (trio_clock_ms() - START + 500) % STEP < held_seconds * 1_000
+        empty = await true(self, market, depth)
+        return msgspec.structs.replace(empty, bids=[(PRICES[market] * 104 // 100, 10**9)] if is_there else [])
+
+    monkeypatch.setattr(NodeClient, "book", book)
+    steps: list[Step] = []
+    # The first measures at one moment alone.
+    await signer(0, [world.client()], moment=lambda: 0.9).run(3, steps.append)
+    signed = [step.report.premiums_ppb for step in steps if step.report is not None]
+    assert signed == [(500_000,) * 3, (premium,) * 3, (premium,) * 3]
+
+
+@pytest.mark.trio
 async def test_of_several_nodes_the_premium_nearest_to_nothing_is_signed(
     world: OracleWorld, mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
