@@ -1,6 +1,7 @@
 """How far a market's book stands off its index price: what a signer says beside the price."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from random import SystemRandom
 from typing import Final
 
 import msgspec
@@ -20,10 +21,14 @@ Levels = Sequence[tuple[int, int]]
 
 
 class PremiumRule(msgspec.Struct, frozen=True):
-    """Through how much of the book a signer measures at least, and the most ppb an hour that it signs either way."""
+    """Through how much of the book a signer measures at least, and the most ppb an hour that it signs either way.
+
+    moment: at which part of the time between two grid times it looks at books once more.
+    """
 
     impact_micros: int
     cap_ppb: int
+    moment: Callable[[], float] = SystemRandom().random
 
 
 class Measured(msgspec.Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from random import SystemRandom
 from typing import Final
 
 import msgspec
@@ -23,7 +22,6 @@ from sequencer.schema.params import BOOK_LEVELS
 _BOOK_SECONDS: Final = 1.5
 # A report that is not there by the next grid time is worth nothing.
 _SUBMIT_SECONDS: Final = constants.TICK_STEP / 1_000
-_ANY: Final = SystemRandom()
 _QUORUM: Final = codes.SENTENCE[codes.QUORUM][0]
 
 
@@ -60,12 +58,8 @@ class OracleSigner:
         nodes: Sequence[NodeClient],
         now_ms: Callable[[], int],
         premium_rule: PremiumRule,
-        moment: Callable[[], float] = _ANY.random,
     ) -> None:
-        """Each of `nodes` shows its book and has the report.
-
-        moment: at which part of the time between two reports books are looked at once more.
-        """
+        """Each of `nodes` shows its book and has the report."""
         self._key = key
         self._terms = terms
         self._source = source
@@ -73,7 +67,6 @@ class OracleSigner:
         self._nodes = list(nodes)
         self._now_ms = now_ms
         self._premium_rule = premium_rule
-        self._moment = moment
         # What was signed last, until books were looked at by it; the premiums that they had then, node by node.
         self._prices: list[int] = []
         self._between: list[list[int]] = []
@@ -120,7 +113,7 @@ class OracleSigner:
         if not prices:
             await trio.sleep(seconds)
             return
-        await trio.sleep(self._moment() * max(seconds - _BOOK_SECONDS, 0))
+        await trio.sleep(self._premium_rule.moment() * max(seconds - _BOOK_SECONDS, 0))
         self._between = await self._measured(prices)
 
     async def step(self, time_ms: int) -> Step:

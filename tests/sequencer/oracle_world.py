@@ -128,8 +128,7 @@ def signer(
         PriceFilter(terms.markets, 15_000, 50_000, 3, 60_000),
         nodes,
         trio_clock_ms,
-        PremiumRule(impact_micros=1_000 * 10**6, cap_ppb=500_000),
-        moment,
+        PremiumRule(1_000 * 10**6, 500_000, moment),
     )
 
 
