@@ -315,6 +315,12 @@ class Bridge:
         except (events.LogError, ArtifactError) as error:
             raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
 
+    async def enactable_from(self) -> int:
+        """From when on anybody may enact what is announced now, L1 seconds."""
+        venue = await self._verified.forced_venue()
+        delay = (await guarded(self._parameters(venue))).governance_delay_seconds
+        return (await guarded(self._l1.newest_block())).timestamp + delay
+
     async def announce(self, tag: int, payload: bytes) -> Announcement:
         """The governor says on L1 what is to change; anybody may enact it after the venue's delay."""
         venue = await self._verified.forced_venue()

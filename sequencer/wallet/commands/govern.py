@@ -26,6 +26,8 @@ _STATUSES: Final = {
     "settling": constants.MARKET_SETTLING,
 }
 _NAME_BYTES: Final = 31
+# A listing is enacted so long before the next one may be: the law takes markets in their order, and refuses for good.
+_APART_SECONDS: Final = 86_400
 _PARAMETERS: Final = {
     "initial_ppm": "Initial fraction.",
     "maintenance_ppm": "Maintenance fraction.",
@@ -86,13 +88,20 @@ def govern_list(settings: Settings, name: str, size_decimals: int, price: str, t
 
     async def action(wallet: Wallet) -> Report:
         venue = await wallet.verified.forced_venue()
-        coming = [given for given in map(_listing, await wallet.bridge.announcements()) if given is not None]
+        made = [one for one in await wallet.bridge.announcements() if _listing(one) is not None]
+        coming = [given for given in map(_listing, made) if given is not None]
         taken = [market.name for market in venue.markets] + genesis.market_names([given.label for given in coming])
         if name.isdigit() or name.upper() in map(str.upper, taken):
             raise BadInput(f"{name} is taken, announced already, or a number: a market needs a name of its own")
         index = max([len(venue.markets), *(given.market + 1 for given in coming)])
         if index >= constants.MARKETS:
             raise BadInput(f"a venue lists {constants.MARKETS} markets at most")
+        others = [one.enactable_at for one in made if (given := _listing(one)) and given.market >= len(venue.markets)]
+        if others and await wallet.bridge.enactable_from() < max(others) + _APART_SECONDS:
+            raise BadInput(
+                "another market was announced within a day and is not listed yet: whoever enacted the second before it"
+                " would have the law refuse it, and it were gone for a month; enact that one, or ask again in a day"
+            )
         label = genesis.label(name, size_decimals)
         given = _parameters(index, constants.MARKET_OPEN, label, price_ticks, values)
         if not markets.in_range(given) or markets.check_listing(given) != codes.OK:

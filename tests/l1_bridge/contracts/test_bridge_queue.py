@@ -278,6 +278,26 @@ class TestGovernor:
         venue.evm.now += DELAY
         venue.bridge.send("enact", SET_MARKET, first, sender=STRANGER)
 
+    def test_of_two_listings_the_second_may_be_enacted_first_and_is_gone(self, venue: Harness) -> None:
+        first, second = bytes([3]) + bytes(97), bytes([4]) + bytes(97)
+        venue.bridge.send("announce", SET_MARKET, first, sender=GOVERNOR)
+        venue.evm.now += 86_400
+        venue.bridge.send("announce", SET_MARKET, second, sender=GOVERNOR)
+        venue.evm.now += DELAY - 1
+        # A day apart, the first has its time before the second may be enacted.
+        with pytest.raises(Reverted, match="TOO_EARLY"):
+            venue.bridge.send("enact", SET_MARKET, second, sender=STRANGER)
+        with venue.evm.rolled_back():
+            venue.bridge.send("enact", SET_MARKET, first, sender=GOVERNOR)
+        # Where nobody enacts it in that day, a stranger enacts the second, of which the law makes no market.
+        venue.evm.now += 1
+        venue.bridge.send("enact", SET_MARKET, second, sender=STRANGER)
+        venue.bridge.send("enact", SET_MARKET, first, sender=GOVERNOR)
+        venue.bridge.send("announce", SET_MARKET, second, sender=GOVERNOR)
+        venue.evm.now += DELAY
+        with pytest.raises(Reverted, match="TOO_SOON"):
+            venue.bridge.send("enact", SET_MARKET, second, sender=GOVERNOR)
+
     def test_another_payload_is_another_announcement(self, venue: Harness) -> None:
         self.announce(venue)
         venue.evm.now += DELAY

@@ -143,6 +143,9 @@ def test_a_market_is_listed_priced_and_traded(governed: tuple[Node, Shell], trad
             2, "govern", "list", "--name", name, "--size-decimals", "3", "--tier", "small", "--price", "99"
         )
         assert "a name of its own" in line
+    # Whoever enacts the second of two first burns it: they stand a day apart.
+    line, _ = governor.fails(2, "govern", *("SHIB" if word == "DOGE" else word for word in listing))
+    assert "another market was announced within a day" in line
     line, _ = trader.fails(15, "govern", "enact", "--announcement", made)
     assert "TOO_EARLY" in line
     enacted(node, trader, made)
