@@ -66,7 +66,7 @@ struct Bond:
     holder: address
     amount_wei: uint256
     last_batch_at: uint256
-    slashed: bool
+    slashed: bool  # by a proof, or by the last of three misses: nothing of it goes home
     prover: address
     reward_wei: uint256
     release_at: uint256
@@ -213,7 +213,7 @@ MOST_SECONDS_SEATED: constant(uint256) = 172800
 MISS_RECOVERY_SECONDS: public(constant(uint256)) = SEVEN_DAYS
 MAX_HALVINGS: constant(uint256) = 32
 THIRTY_DAYS: constant(uint256) = 2592000
-# What a miss burns of the bond doubles with each one before it within so long: a quarter, a half, all of it
+# What a miss takes of the bond doubles with each one before it within so long: a quarter, a half, all of it
 MISS_MEMORY_SECONDS: public(constant(uint256)) = THIRTY_DAYS
 MAX_DOUBLINGS: constant(uint256) = 2
 # The law changes the same parameters again after thirty days of L2 time, from where it took the entry: a day more, so
@@ -668,7 +668,7 @@ def resign(handover_at: uint256):
 def unseat():
     """
     @notice Opens the seat of a sequencer that left a due entry waiting too long, and burns a quarter of its bond,
-            a half after one miss within thirty days, all of it after two
+            a half after one miss within thirty days. After two all of it is lost, but for who proves a lie of its
     @dev The clock starts at the latest of due time, roll-back and change of seat. Every miss halves the deadline for
          whoever comes next, down to the floor; seven days without a miss restore it
     """
@@ -680,6 +680,11 @@ def unseat():
     holder: address = self.bonds[bond_id].holder
     misses: uint256 = self._miss(holder)
     burned_wei: uint256 = self.bonds[bond_id].amount_wei >> (MAX_DOUBLINGS - min(misses, MAX_DOUBLINGS))
+    if misses >= MAX_DOUBLINGS:
+        # What pays for a proof is lost as well, but not burned: else whoever is about to be unseated lies in the same
+        # transaction, and nobody is paid for undoing it.
+        burned_wei -= PARAMETERS.bond_wei // 2
+        self.bonds[bond_id].slashed = True
     self.bonds[bond_id].amount_wei -= burned_wei
     self._open_seat()
     log SeatLost(
@@ -703,7 +708,7 @@ def withdraw_bond(bond_id: uint256):
     assert bond.holder == msg.sender, "NOT_BOND_HOLDER"
     assert bond_id != self.seat_bond_id or self._seat_is_open(), "SEATED"
     assert not self._is_provable_at(bond.last_batch_at), "BOND_LOCKED"
-    assert bond.amount_wei > 0, "NOTHING_LEFT"
+    assert bond.amount_wei > 0 and not bond.slashed, "NOTHING_LEFT"
     self.bonds[bond_id].amount_wei = 0
     if bond_id == self.seat_bond_id:
         # It was open before: nobody waits for another block.
@@ -864,11 +869,13 @@ def prove_fraud(
     self.rollback_counter += 1
     self.rolled_back_at = block.timestamp
     bond: Bond = self.bonds[record.bond_id]
-    burned_wei: uint256 = bond.amount_wei - bond.amount_wei // 2
+    # The same for every proof, whatever a miss has burned of the bond.
+    reward_wei: uint256 = min(bond.amount_wei, PARAMETERS.bond_wei // 2)
+    burned_wei: uint256 = bond.amount_wei - reward_wei
     # A second proof against one bond is always of an earlier batch, since a slashed bond commits nothing more. It takes
     # the reward over: else a thief proves a decoy of his own on top of the theft and leaves no reward for the theft.
     # No reward leaves before the parent is past its window, hence before any earlier batch can still be proven.
-    bond.reward_wei += bond.amount_wei - burned_wei
+    bond.reward_wei += reward_wei
     bond.amount_wei = 0
     bond.slashed = True
     bond.prover = msg.sender

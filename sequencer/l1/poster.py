@@ -258,12 +258,13 @@ class Poster:
             raise L1Unavailable(f"L1 has replaced block {block.number} while it was asked what the queue is owed")
 
     async def bonded(self) -> tuple[int, int]:
-        """What stands in bonds of this key, in wei, and what was burned or slashed of them. Raises L1Error."""
+        """What may come home of bonds of this key, in wei, and what was burned or slashed of them. Raises L1Error."""
         bonds = await self.bonds((await self._client.newest_block()).number)
         whole = (await self._fixed()).bond_wei
-        # Nothing is left of one that was taken home, and nothing is missing of it.
-        return sum(bond.amount_wei for bond in bonds), sum(
-            whole - bond.amount_wei for bond in bonds if bond.slashed or bond.amount_wei
+        # Nothing is left of one that was taken home, and nothing is missing of it; of a slashed one nothing comes home.
+        left = [0 if bond.slashed else bond.amount_wei for bond in bonds]
+        return sum(left), sum(
+            whole - wei for bond, wei in zip(bonds, left, strict=True) if bond.slashed or bond.amount_wei
         )
 
     async def _late_ms(self, owed: calls.QueueEntry | None) -> int | None:

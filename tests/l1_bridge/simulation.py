@@ -35,6 +35,7 @@ class ModelBond:
     amount_wei: int
     last_batch_at: int = 0
     lied: bool = False
+    is_lost: bool = False  # by the last of three misses: what is left waits for a proof
     reward_wei: int = 0
     prover: bytes = bytes(20)
     release_at: int = 0
@@ -168,7 +169,7 @@ class Simulation:
             self.model.dropped.append((index + 1, self.model.chain[index].batch_hash))
         del self.model.chain[number - 1 :]
         bond = self.model.bonds[batch.bond_id]
-        bond.reward_wei += bond.amount_wei // 2
+        bond.reward_wei += min(bond.amount_wei, PARAMETERS.bond_wei // 2)
         bond.amount_wei = 0
         bond.prover = prover
         bond.release_at = self.model.chain[-1].committed_at + WINDOW if self.model.chain else 0
@@ -224,7 +225,8 @@ class Simulation:
         bond = self.model.bonds[self.model.seat_bond_id]
         now = self.venue.evm.now
         before = [at for at in self.model.missed_at if at > now - MISS_MEMORY]
-        bond.amount_wei -= bond.amount_wei >> max(0, 2 - len(before))
+        bond.is_lost = len(before) >= 2
+        bond.amount_wei -= bond.amount_wei >> (1 if bond.is_lost else 2 - len(before))
         self.model.missed_at.append(now)
         self.model.lost_at[bond.holder] = now
         self._open()
@@ -238,6 +240,7 @@ class Simulation:
         expected = (
             bond_id != self.model.seat_bond_id
             and bond.amount_wei > 0
+            and not bond.is_lost
             and self.venue.evm.now >= bond.last_batch_at + WINDOW
         )
         if self._attempt(expected, "withdraw_bond", bond_id, sender=bond.holder):
@@ -295,7 +298,7 @@ class Simulation:
         for bond_id, bond in model.bonds.items():
             stored = venue.bond(bond_id)
             assert (stored.amount_wei, stored.reward_wei) == (bond.amount_wei, bond.reward_wei)
-            assert not stored.slashed or bond.lied, "an honest bond was slashed"
+            assert not stored.slashed or bond.lied or bond.is_lost, "an honest bond was slashed"
             held += bond.amount_wei + bond.reward_wei
         assert venue.evm.balance_wei(venue.bridge.address) == held
 

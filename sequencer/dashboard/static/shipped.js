@@ -2,11 +2,11 @@
 // Of each the runtime code without the immutables behind it, and of the bridge the creation code, too.
 export const SHIPPED = {
   "RollupBridge": {
-    "runtimeHash": "0x0d560af142becf7fa2229e913ed74feea1b3f2272e6dbb83219582ef31d2b823",
-    "runtimeBytes": 23399,
+    "runtimeHash": "0x1ae4f7fb8f9f8096bce052eba258b9dc416f9b5f2cf81ec1caa30b5401acdb59",
+    "runtimeBytes": 23501,
     "immutableBytes": 544,
-    "creationHash": "0x74a328c78979850d6eff2865f4ae60f54e4d917451a3658d86be68702a413ca3",
-    "creationBytes": 27199
+    "creationHash": "0x0adefcc55613f91e28d773072f52db130c496b79617503fd4501862269794c13",
+    "creationBytes": 27301
   },
   "FraudReferee": {
     "runtimeHash": "0x555e3b472e49559a2f04d78ebe177ab939c74747d35475ff059fab5b8cf98cac",

@@ -95,7 +95,8 @@ RULES = {
 }
 
 # another bridge without the rules on the form of a batch; it takes only short chunks, to fit into an EVM's memory.
-# Whoever takes his bond home from a seat that is open opens it once more there, and who was late leaves at once
+# Whoever takes his bond home from a seat that is open opens it once more there, who was late leaves at once, and a miss
+# takes what pays for a proof
 RULES_OF_FORM = {
     # C8: so many chunks as a proof can name
     "MAX_CHUNKS: public(constant(uint256)) = 24\n": f"MAX_CHUNKS: public(constant(uint256)) = {UNPROVABLE_CHUNKS}\n",
@@ -104,6 +105,9 @@ RULES_OF_FORM = {
     "        bodies=bodies,\n": "        bodies=empty(DynArray[Bytes[MAX_CHUNK_BYTES], MAX_CHUNKS]),\n",
     "        self._empty_seat()\n    log BondWithdrawn": "        self._open_seat()\n    log BondWithdrawn",
     '    assert block.timestamp >= self.owed_at + PARAMETERS.inclusion_seconds, "WAS_LATE"\n': "",
+    # Who loses all of a bond burns what pays for a proof, and a proof is paid half of what is left
+    "        burned_wei -= PARAMETERS.bond_wei // 2\n": "",
+    "min(bond.amount_wei, PARAMETERS.bond_wei // 2)": "bond.amount_wei // 2",
 }
 
 
@@ -177,8 +181,14 @@ def test_c2_two_friends_pass_an_idle_seat_to_and_fro(attacked: Harness, ruled: b
         attacked.evm.now += 1
         attacked.bridge.send("unseat", sender=STRANGER)
         attacked.take_seat(friend)
-    lost_wei = attacked.burned_wei - burned_before
-    assert lost_wei == (BOND // 4 + BOND // 2 + 4 * BOND if ruled else 0)
+    # Of the last four nothing goes home either, for half of each waits for a proof.
+    lost_wei = attacked.burned_wei - burned_before + sum(attacked.bond(bond_id).amount_wei for bond_id in range(3, 7))
+    assert lost_wei == (BOND // 4 + BOND // 2 + 4 * BOND if ruled else 4 * BOND)
+    for bond_id in range(3, 7) if ruled else ():
+        holder = attacked.bond(bond_id).holder
+        assert not succeeds(
+            lambda bond_id=bond_id, holder=holder: attacked.bridge.send("withdraw_bond", bond_id, sender=holder)
+        )
 
 
 def test_c10_be_the_first_or_choose_the_prices_after_a_freeze(attacked: Harness, ruled: bool) -> None:
@@ -404,6 +414,34 @@ def test_say_that_all_is_served_and_leave_until_the_bridge_freezes(attacked_by_f
     attacked.evm.now = freeze_at
     bridge.send("freeze", sender=STRANGER)
     assert bridge.call("frozen_at") == freeze_at
+
+
+@pytest.mark.parametrize(("misses", "paid"), [(0, BOND * 3 // 8), (1, BOND // 4), (2, 0)])
+def test_lie_and_be_unseated_so_that_nobody_is_paid_for_the_proof(
+    attacked_by_form: Harness, ruled: bool, misses: int, paid: int
+) -> None:
+    attacked, bridge = attacked_by_form, attacked_by_form.bridge
+    attacked.deposit()
+    for friend in range(misses):
+        attacked.take_seat(account(50 + friend))
+        attacked.evm.now += PARAMETERS.unseat_seconds
+        bridge.send("unseat", sender=STRANGER)
+    squatter = attacked.evm.deploy(compile_stub("StubSquatter"))
+    take = bridge.artifact.encode_call("take_seat", "")
+    attacked.evm.now += 0
+    squatter.send("act", bridge.address, [(take, BOND)], sender=STRANGER, value_wei=BOND)
+    attacked.evm.now += PARAMETERS.unseat_seconds
+    head, claimed = attacked.head, attacked.next_commitment(queue_count=0)
+    chunk = Chunk((claimed.timestamp_ms | 1 << 47).to_bytes(6, "big"), claimed.root())
+    lie = (head.number, head.batch_hash, [chunk.body], [chunk.post_root], claimed.words())
+    # In one transaction: nobody proves it before.
+    moves = [(bridge.artifact.encode_call("commit", *lie), 0), (bridge.artifact.encode_call("unseat"), 0)]
+    squatter.send("act", bridge.address, moves, sender=STRANGER)
+    header = Header(head.number + 1, head.batch_hash, bridge.call("rollback_counter"), squatter.address)
+    pairs = Batch(header, (chunk,), claimed).pairs()
+    bridge.send("prove_fraud", header.words(), pairs, 0, chunk.body, b"", sender=CHALLENGER)
+    assert attacked.bond(misses + 1).reward_wei == (BOND // 2 if ruled else paid)
+    assert attacked.bond(misses + 1).amount_wei == 0
 
 
 def test_f12_seat_a_bond_that_waits_for_somebody_else(attacked: Harness, ruled: bool) -> None:

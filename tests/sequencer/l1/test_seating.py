@@ -265,6 +265,8 @@ def test_a_slashed_bond_is_followed_by_none() -> None:
 
         chain.seating._earlier = 1, 0
         with patch.object(chain.seating._poster, "bonds", told):
+            # What is left of it waits for a proof, and comes home to nobody.
+            assert await chain.seating._poster.bonded() == (0, whole.amount_wei)
             await chain.lose(chain.l1.head.number)
         assert (chain.seat.bond_id, chain.bonds) == (0, 0)
 
