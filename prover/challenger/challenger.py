@@ -256,7 +256,8 @@ class Challenger:
         return True
 
     async def _leave_chain(self, error: L1ReorgTooDeep, once: bool) -> bool:
-        """What is known is forgotten only where a node of this chain says so again and again, and no other keeps it."""
+        """What is known is forgotten only where a node of this chain says so again and again, and no other keeps it, or
+        nothing that is remembered was told by more than that other one."""
         self._report.alarm("REORG_TOO_DEEP", str(error), once_for=b"")
         self._nodes.doubt(str(error))
         if not (once or self._pauses.is_due(_LEAVE_CHAIN)):
@@ -265,7 +266,8 @@ class Challenger:
         self._too_deep += 1
         if self._too_deep < _TIMES_TOO_DEEP:
             return once
-        if await self._nodes.is_elsewhere(self._replay.records.blocks()[-1]):
+        blocks, is_shared = self._replay.records.blocks(), self._nodes.is_memory_shared
+        if await self._nodes.is_elsewhere(blocks[-1]) and is_shared:
             return False
         self._fit_again()
         self._replay.wipe()
@@ -298,6 +300,7 @@ class Challenger:
         finally:
             self._pace.waited(trio.current_time() - begun)
         self._fit_again()
+        self._nodes.has_told(is_end=not events)
         for event in events:
             await self._handle(event)
             if self._replay.cursor.incomplete:

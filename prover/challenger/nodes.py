@@ -24,6 +24,10 @@ UNDECIDED_SECONDS: Final = 120.0
 # So long the second node is waited for with one question: it must not hold up the one that answers.
 _SECOND_SECONDS: Final = 30.0
 
+# So long at most a node is followed that fails or is contradicted, where no window is known, whatever is left to read.
+_LONGEST_TURN_SECONDS: Final = 86_400.0
+_MOST_DOUBLINGS: Final = 16
+
 # So many blocks apart the second node is asked whether it has them, too, and so long it is waited for.
 _SHARED_EVERY: Final = MEMORY_BLOCKS // 2
 _SHARED_SECONDS: Final = 5.0
@@ -37,7 +41,8 @@ class Nodes:
 
     Both have to agree, but not for ever: a lie stands once its window has passed, and a proof that is wrong costs its
     gas alone, for the bridge judges it; a guard's rescue likewise, for the law does. After `patience` seconds the word
-    of one is enough for either, and where the one that is followed fails or is contradicted, they change places.
+    of one is enough for either, and where the one that is followed fails or is contradicted, they change places. Much
+    is read anew then: a node whose blocks were not read to their end meanwhile is followed for twice as long next time.
     """
 
     def __init__(
@@ -61,6 +66,10 @@ class Nodes:
         self._undecided_since: float | None = None
         # Since when the node that is followed fails or is contradicted, since they have changed places.
         self._doubted_since: float | None = None
+        # How often a node was left before the end of its chain was read, since all have agreed; whether the one that is
+        # followed has told blocks since it is, and their end.
+        self._left_early: dict[L1Client, int] = {}
+        self._has_told = self._has_ended = False
         if second is not None:
             # Whatever is remembered may be the word of one node.
             replay.share(min((block.number for block in replay.records.blocks()), default=replay.cursor.from_block))
@@ -73,8 +82,22 @@ class Nodes:
     @property
     def patience(self) -> float:
         """Seconds after which the word of one is enough: at most an eighth of the challenge window."""
-        window = self._replay.cursor.window_seconds if self._replay.started else 0
+        window = self._window
         return min(self._most_patience, window / 8) if window else self._most_patience
+
+    @property
+    def _window(self) -> int:
+        return self._replay.cursor.window_seconds if self._replay.started else 0
+
+    def has_told(self, is_end: bool) -> None:
+        """The node that is followed has told blocks, or that there is none behind those that were read."""
+        self._has_told, self._has_ended = True, self._has_ended or is_end
+
+    @property
+    def is_memory_shared(self) -> bool:
+        """Whether what is remembered reaches back to a block that all have told."""
+        shared, blocks = self._replay.shared, self._replay.records.blocks()
+        return shared is None or not blocks or blocks[0].number <= shared
 
     @property
     def every(self) -> tuple[L1Client, ...]:
@@ -121,6 +144,7 @@ class Nodes:
             self._report.alarm("L1_ALONE", why, once_for=b"")
             return True
         self._doubted_since = None
+        self._left_early.clear()
         self.agreed, self.undecided, self._undecided_since = last.number, "", None
         if self._second is not None:
             self._replay.share(last.number)
@@ -189,7 +213,12 @@ class Nodes:
         shared = self._replay.shared
         if self._second is None or shared is None or last.number - shared < _SHARED_EVERY:
             return True
-        is_full = last.number - shared >= MOST_KEPT_BLOCKS
+        if not self._has_told and self._left_early:
+            # What is remembered may be the word of the node that was left, which says the same again.
+            return True
+        # One more poll would push the shared block out. Whoever is followed again, after the other one in vain, is read
+        # on all the same: should he be left once more, everything is read anew.
+        is_full = last.number + MEMORY_BLOCKS - shared >= MOST_KEPT_BLOCKS and not self._left_early.get(self._client)
         if not self._pauses.is_due(_SHARED):
             return not is_full
         told = None
@@ -278,8 +307,15 @@ class Nodes:
 
     def change_places(self) -> bool:
         """Follows the other node where the followed one has failed, or has been contradicted, for too long."""
-        if self._second is None or not self._is_over(self._doubted_since):
+        if self._second is None or self._doubted_since is None:
             return False
+        left, window = self._left_early.get(self._client, 0), self._window
+        longest = max(self.patience, window / 8 if window else _LONGEST_TURN_SECONDS)
+        if trio.current_time() - self._doubted_since < min(self.patience * 2**left, longest):
+            return False
+        if self._has_told and not self._has_ended and not self._replay.cursor.incomplete:
+            self._left_early[self._client] = min(left + 1, _MOST_DOUBLINGS)
+        self._has_told = self._has_ended = False
         self._client, self._second = self._second, self._client
         self._doubted_since = None
         self._report.alarm("L1_ALONE", f"the other L1 node is followed now: {self.undecided}", once_for=b"")

@@ -85,11 +85,11 @@ def reward_for_nobody(bond_id: int) -> Tamper:
 
 
 class Slow(Tampering):
-    """Honest, and slower than L1: it gives logs of one block at a time, while L1 makes two more."""
+    """Honest, and slower than L1: it gives logs of one block at a time, while L1 makes `mined` more."""
 
-    def __init__(self, client: L1Client, seconds: float) -> None:
+    def __init__(self, client: L1Client, seconds: float, mined: int = 2) -> None:
         super().__init__(honest)
-        self._client, self._seconds = client, seconds
+        self._client, self._seconds, self._mined = client, seconds, mined
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """One HTTP request."""
@@ -100,7 +100,7 @@ class Slow(Tampering):
                 error = {"code": -32602, "message": "query exceeds max block range 1"}
                 return httpx.Response(200, json={"jsonrpc": "2.0", "id": asked["id"], "error": error})
             await trio.sleep(self._seconds)
-            await self._client.call("anvil_mine", [hex(2)])
+            await self._client.call("anvil_mine", [hex(self._mined)])
         return await super().handle_async_request(request)
 
 

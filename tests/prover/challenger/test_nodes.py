@@ -696,6 +696,92 @@ async def test_nobody_reads_for_ever_beyond_what_both_nodes_tell(
         assert replay.shared == last.number
 
 
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> int:
+    """So few blocks that one node alone has told are kept, and things are tried again soon."""
+    for name, value in {
+        "prover.challenger.nodes.MOST_KEPT_BLOCKS": 2 * MEMORY_BLOCKS,
+        "prover.history.history.MOST_KEPT_BLOCKS": 2 * MEMORY_BLOCKS,
+        "prover.challenger.pauses.FIRST_SECONDS": 0.02,
+        "prover.challenger.pauses.MOST_SECONDS": 0.1,
+    }.items():
+        monkeypatch.setattr(name, value)
+    return 2 * MEMORY_BLOCKS
+
+
+@pytest.mark.stage(build=opened)
+async def test_a_node_that_contradicts_for_longer_than_is_kept_holds_a_proof_up_for_a_while(
+    guard: Guard, world: World, client: L1Client, kept: int
+) -> None:
+    await client.call("anvil_mine", [hex(kept + MEMORY_BLOCKS)])
+    await world.steal()
+    await played(guard, Tampering(honest), Tampering(lying_blocks), 1, "rolled_back")
+    assert guard.said.names("proof_sent")[0]["alone"]
+
+
+@pytest.mark.stage(build=opened)
+async def test_a_node_that_makes_up_more_blocks_than_are_kept_holds_a_proof_up_for_a_while(
+    guard: Guard, world: World, client: L1Client, kept: int
+) -> None:
+    forked = await Forked.at(client, 2 * kept)
+    await client.call("anvil_mine", [hex(kept + MEMORY_BLOCKS)])
+    await world.steal()
+    await played(guard, forked, Tampering(honest), 1, "rolled_back")
+    assert guard.said.names("proof_sent")[0]["alone"]
+
+
+@pytest.mark.stage(build=opened)
+async def test_what_both_have_told_is_kept_whatever_one_makes_up(
+    guard: Guard, world: World, client: L1Client, kept: int
+) -> None:
+    async with L1Client(guard.url) as second:
+        replay = ChainReplay(guard.store, world.bridge)
+        challenger = Challenger(client, replay, guard.said, Settings(second_client=second, poll_seconds=0.01))
+        await challenger.run(once=True)
+        shared = replay.shared
+        assert shared is not None
+        forked = await Forked.at(client, 2 * kept)
+        await client.call("anvil_mine", [hex(2 * kept)])
+        async with L1Client(guard.url, transport=forked) as lying:
+            challenger._nodes._client = lying
+            challenger._follower = challenger._follow()
+            while await challenger._step(once=False):
+                pass
+    blocks = replay.records.blocks()
+    assert (replay.shared, challenger._nodes.is_memory_shared) == (shared, True)
+    assert blocks[0].number <= shared
+    assert blocks[-1].number >= shared + MEMORY_BLOCKS
+
+
+async def test_a_node_is_followed_for_longer_where_its_chain_was_not_read_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(trio, "current_time", lambda: now)
+    first, second = (cast(L1Client, name) for name in ("first", "second"))
+    replay = ChainReplay(MemoryStore(), BridgeId(1, bytes(20)))
+    nodes = Nodes(first, second, replay, Report(Recorder(), None), 60)
+
+    def followed_for(has_told: bool, is_end: bool = False) -> float:
+        nonlocal now
+        left, began = nodes.followed, now
+        if has_told:
+            nodes.has_told(is_end)
+        nodes.doubt("contradicted")
+        while not nodes.change_places():
+            now += 60
+        assert nodes.followed is not left
+        return now - began
+
+    # Each in turn: of one there is much to read, the other one is dead.
+    assert [followed_for(has_told=at % 2 == 0) for at in range(6)] == [60, 60, 120, 60, 240, 60]
+    # Once its end was read there is no more to read next time than this time; nobody is followed for ever.
+    assert [followed_for(has_told=True, is_end=at % 2 == 0) for at in range(3)] == [480, 60, 480]
+    for _ in range(30):
+        longest = followed_for(has_told=True)
+    assert longest == 86_400
+
+
 def silent(method: str, params: list[Any], result: Any) -> Any:
     """A node without a log."""
     return [] if method == "eth_getLogs" else result
