@@ -26,6 +26,7 @@ RESCUES_OF_A_TICK: Final = 64
 _SET_APART: Final = 16
 _MAKERS_TRIED: Final = 64
 _STEPS_OF_AN_ACCOUNT: Final = 16
+_STEPS_OF_A_TURN: Final = 4
 
 _Facing = list[tuple[containers.Order, int]]
 
@@ -72,8 +73,10 @@ class Liquidator:
         self._within(_SET_APART, partial(self._call, rows))
         self._within(_SET_APART, self._relieve)
         worst = worst_first(self._chunk.globals, clock.now, rows)
-        for index in worst:
-            self._steps(partial(self._step, index))
+        # In turns: else four accounts, each met by bids of a hundredth of it, took all of a tick's places.
+        turn = worst
+        for _ in range(_STEPS_OF_AN_ACCOUNT // _STEPS_OF_A_TURN):
+            turn = [index for index in turn if self._steps(partial(self._step, index), _STEPS_OF_A_TURN)]
         markets = range(self._chunk.globals.market_count)
         for market in markets:
             self._steps(partial(self._unwind, market, is_small=False))
@@ -91,11 +94,9 @@ class Liquidator:
         rescue_some()
         self._left += kept
 
-    def _steps(self, step: Callable[[], bool]) -> None:
-        """Steps of one account while there are any, as many as one may take in a tick."""
-        for _ in range(_STEPS_OF_AN_ACCOUNT):
-            if self._left == 0 or not step():
-                return
+    def _steps(self, step: Callable[[], bool], most: int = _STEPS_OF_AN_ACCOUNT) -> bool:
+        """Steps of one account while there are any, so many at most; whether it took all of them."""
+        return all(self._left > 0 and step() for _ in range(most))
 
     def _relieve(self) -> None:
         """What all others count on: no crowd comes before a fund below maintenance, and its lots are offered first."""

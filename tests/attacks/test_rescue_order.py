@@ -350,3 +350,30 @@ class TestLargestNobodyBuys:
         assert self.fallen(world, 984_000)[0] == TAKE_OVER
         assert (world.lots(), world.position(world.of[LARGE], ETH)) == (HEAVY, 0)
         world.check()
+
+
+class TestTurns:
+    """Four large accounts of an attacker's, and a friend's bids of little more than a hundredth of each."""
+
+    def rescued(self) -> list[int]:
+        """How often each of the four, and a stranger's fifth, was rescued at the first tick that may."""
+        world = World(traders=15)
+        world.process(deposit(owner(50), 10_000_000 * DOLLAR, BTC + 1))
+        for trader in range(5):
+            lots = HEAVY - 100_000 * (trader == 4)
+            assert world.order(5 + trader, SELL, PRICES[BTC], lots).status == "resting"
+            assert world.order(trader, BUY, PRICES[BTC], lots).status == "filled"
+        ticks(world, PRICES[BTC], 2)
+        for place in range(80):
+            bid = world.order(10 + place // 20, BUY, LOW - 505, HEAVY // 100 + 1_000, slot=2 + place % 20)
+            assert bid.status == "resting"
+        ticks(world, LOW - 500, 2)
+        world.check()
+        return [sum(one.account == FIRST + trader for one in world.engine.rescues) for trader in range(5)]
+
+    def test_off_they_take_a_tick_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(liquidator, "_STEPS_OF_A_TURN", 16)
+        assert self.rescued() == [16, 16, 16, 16, 0]
+
+    def test_on_he_has_his_turn(self) -> None:
+        assert self.rescued() == [16, 12, 12, 12, 12]
