@@ -1,16 +1,19 @@
 """What pages cost each order: `python -m tests.benchmarks.pages`.
 
-A node in a process of its own takes the bench's flow of orders, as one call after another or as many at a time, in
-turns with nobody and with ten visits of the shipped page, each on a connection of its own, as `tests.browser.recording`
-has written them down. Counted is the node's processor time an order; the two are compared within one run, so that the
-ratio says something on any machine.
+Two nodes, each in a process of its own, take the bench's flow of orders in the same seconds, as fast as they do; one of
+them is watched by ten visits of the shipped page, each on a connection of its own, as `tests.browser.recording` has
+written them down, and then the other. Counted is each node's own processor time an order: what else the machine does,
+and what grows with a node's history, falls on both.
 """
 
 import argparse
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import count
+from math import inf, sqrt
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -51,8 +54,9 @@ _CALLERS: Final = 3
 _IDLE_SECONDS: Final = 20
 # What one process of a node takes on one core by its API, about.
 ORDERS_A_SECOND: Final = 1_000
-# As the page connects.
-PACE: Final = "?gather_ms=250"
+# As the page connects: so long what it is told adds up.
+GATHER_MS: Final = 250
+MOST_GATHER_MS: Final = 1_000
 
 
 def visit() -> list[tuple[int, str]]:
@@ -62,6 +66,16 @@ def visit() -> list[tuple[int, str]]:
 
 def _lines() -> list[str]:
     return RECORDED.read_text().splitlines()
+
+
+def paced(gather_ms: int = GATHER_MS) -> str:
+    """What the page puts behind the address to which it connects."""
+    return f"?gather_ms={gather_ms}"
+
+
+def gathered(orders_a_second: float) -> int:
+    """For as many orders as the page's time has where there are `ORDERS_A_SECOND`: as a visit's second is stretched."""
+    return min(round(GATHER_MS * ORDERS_A_SECOND / orders_a_second), MOST_GATHER_MS)
 
 
 def addressed(call: str, account: int, owner: str, now_ms: int) -> str:
@@ -78,6 +92,7 @@ class Crowd:
         self._at_once = at_once
         self._wishes = (wish for number in count() for wish in flow.wishes(_SEED, len(traders), number))
         self._waiting: list[tuple[int, trio.Event]] = []
+        self._until: float = 0
         self.orders = 0
         self.refused = 0
 
@@ -87,15 +102,19 @@ class Crowd:
             wish.market, wish.side, wish.size_lots, wish.price_ticks, wish.slot, post_only=bool(wish.post_only)
         )
 
-    async def trade(self, client: NodeClient, orders: int) -> None:
-        """So many, as fast as the node takes them."""
-        until = self.orders + orders
+    async def trade(self, client: NodeClient, orders: float = inf) -> None:
+        """So many, or until it is stopped, as fast as the node takes them."""
+        self._until = self.orders + orders
         async with trio.open_nursery() as nursery:
             for _ in range(_CALLERS):
-                nursery.start_soon(self._call, client, until)
+                nursery.start_soon(self._call, client)
 
-    async def _call(self, client: NodeClient, until: int) -> None:
-        while self.orders < until:
+    def stop(self) -> None:
+        """No further call."""
+        self._until = 0
+
+    async def _call(self, client: NodeClient) -> None:
+        while self.orders < self._until:
             answers = await client.orders([self._signed() for _ in range(self._at_once)])
             self.orders += len(answers)
             self.refused += sum(isinstance(answer, Rejected) for answer in answers)
@@ -116,22 +135,23 @@ class Visitors:
     """Who looks on by the page. A second of a visit is as many orders: how busy the machine is changes nothing."""
 
     def __init__(self, url: str, crowd: Crowd, accounts: list[tuple[int, str]]) -> None:
-        self._url = url + PACE
+        self._url = url
         self._crowd = crowd
         self._accounts = accounts
         self.messages = 0
         self.bytes = 0
         self.refused: Counter[str] = Counter()
 
-    async def look(self) -> None:
+    async def look(self, gather_ms: int) -> None:
         """One visit of each, all at once."""
         began = self._crowd.orders
+        url = self._url + paced(gather_ms)
         async with trio.open_nursery() as nursery:
             for account, owner in self._accounts:
-                nursery.start_soon(self._visit, began, account, owner)
+                nursery.start_soon(self._visit, url, began, account, owner)
 
-    async def _visit(self, began: int, account: int, owner: str) -> None:
-        async with connected(self._url) as socket, trio.open_nursery() as nursery:
+    async def _visit(self, url: str, began: int, account: int, owner: str) -> None:
+        async with connected(url) as socket, trio.open_nursery() as nursery:
             nursery.start_soon(self._hear, socket)
             for at, call in visit():
                 await self._crowd.until(began + at * ORDERS_A_SECOND // 1_000)
@@ -147,48 +167,95 @@ class Visitors:
                 self.refused[json.loads(text)["error"]["data"]["name"]] += 1
 
 
-async def _idle(node: NodeProcess) -> float:
-    """Processor seconds a second of a node that nobody asks: it looks at L1 by the clock, whatever else it does."""
-    began, at = cpu_seconds(node.process.pid), trio.current_time()
-    await trio.sleep(_IDLE_SECONDS)
-    return (cpu_seconds(node.process.pid) - began) / (trio.current_time() - at)
+class Side:
+    """A node with traders and visitors of its own, and what it has spent on them."""
+
+    def __init__(self, node: NodeProcess, signers: list[SigningAccount], pages: int, at_once: int) -> None:
+        self.node = node
+        self.crowd = Crowd(signers, at_once)
+        watching = [(signer.account, "0x" + signer.address.hex()) for signer in signers[:pages]]
+        self.visitors = Visitors(node.url, self.crowd, watching)
+        self._spent = self._orders = self._at = self._idle = 0.0
+
+    def begin(self) -> None:
+        """Counts from here."""
+        self._orders, self._at = self.crowd.orders, trio.current_time()
+        self._spent = cpu_seconds(self.node.process.pid)
+
+    @property
+    def orders_a_second(self) -> float:
+        """Since it was begun."""
+        return (self.crowd.orders - self._orders) / (trio.current_time() - self._at)
+
+    @property
+    def idle(self) -> float:
+        """Processor seconds a second of a node that nobody asks: it looks at L1 by the clock, whatever else it does."""
+        return self._idle
+
+    def was_idle(self) -> None:
+        """Nobody has asked since it was begun."""
+        self._idle = (cpu_seconds(self.node.process.pid) - self._spent) / (trio.current_time() - self._at)
+
+    def micros(self) -> float:
+        """Processor time of an order since it was begun."""
+        spent = cpu_seconds(self.node.process.pid) - self._spent - self._idle * (trio.current_time() - self._at)
+        return spent * 1e6 / (self.crowd.orders - self._orders)
 
 
-async def measured(node: NodeProcess, pages: int, rounds: int, at_once: int, traders: int) -> dict[str, Any]:
-    """CPU micro-seconds of an order, the median of the rounds, without pages and with them."""
-    signers = [SigningAccount(key(index), node.domain, wall_clock_ms) for index in range(traders)]
-    await funded(node, signers, 10_000 * DOLLAR)
-    crowd = Crowd(signers, at_once)
-    visitors = Visitors(node.url, crowd, [(signer.account, "0x" + signer.address.hex()) for signer in signers[:pages]])
+async def measured(nodes: Sequence[NodeProcess], pages: int, pairs: int, at_once: int, traders: int) -> dict[str, Any]:
+    """CPU micro-seconds of an order of two nodes in the same seconds, one alone and one watched, which change places."""
+    sides: list[Side] = []
+    for node in nodes:
+        signers = [SigningAccount(key(index), node.domain, wall_clock_ms) for index in range(traders)]
+        await funded(node, signers, 10_000 * DOLLAR)
+        sides.append(Side(node, signers, pages, at_once))
     orders = visit()[-1][0] * ORDERS_A_SECOND // 1_000
     micros: dict[bool, list[float]] = {False: [], True: []}
-    async with NodeClient(node.url) as client:
-        idle = await _idle(node)
-        await crowd.trade(client, orders // 4)
-        # Each goes first as often.
-        for turn in range(rounds):
-            for is_watched in (turn % 2 == 1, turn % 2 == 0):
-                before, began, at = crowd.orders, cpu_seconds(node.process.pid), trio.current_time()
-                async with trio.open_nursery() as nursery:
-                    if is_watched:
-                        nursery.start_soon(visitors.look)
-                    await crowd.trade(client, orders)
-                spent = cpu_seconds(node.process.pid) - began - idle * (trio.current_time() - at)
-                micros[is_watched].append(spent * 1e6 / (crowd.orders - before))
-    alone, watched = (median(micros[is_watched]) for is_watched in (False, True))
+    rates: list[float] = []
+    async with NodeClient(nodes[0].url) as first, NodeClient(nodes[1].url) as second:
+        clients = first, second
+        for side in sides:
+            side.begin()
+        await trio.sleep(_IDLE_SECONDS)
+        for side in sides:
+            side.was_idle()
+            side.begin()
+        async with trio.open_nursery() as nursery:
+            for side, client in zip(sides, clients, strict=True):
+                nursery.start_soon(side.crowd.trade, client, orders // 4)
+        gather_ms = gathered(min(side.orders_a_second for side in sides))
+        for turn in range(2 * pairs):
+            # Either is watched first as often.
+            watched = (turn + turn // 2) % 2
+            for side in sides:
+                side.begin()
+            async with trio.open_nursery() as nursery:
+                for side, client in zip(sides, clients, strict=True):
+                    nursery.start_soon(side.crowd.trade, client)
+                await sides[watched].visitors.look(gather_ms)
+                for index, side in enumerate(sides):
+                    micros[index == watched].append(side.micros())
+                    rates.append(side.orders_a_second)
+                    side.crowd.stop()
+    # What the one node does dearer than the other is in both turns of a pair, once above and once below the line.
+    ratios = [after / before for before, after in zip(*micros.values(), strict=True)]
+    of_pairs = [sqrt(one * other) for one, other in zip(ratios[::2], ratios[1::2], strict=True)]
     return {
         "pages": pages,
         "orders_at_once": at_once,
-        "orders": crowd.orders,
-        "refused_orders": crowd.refused,
-        "idle_micros_a_second": round(idle * 1e6),
-        "micros_per_order_alone": round(alone, 1),
-        "micros_per_order_watched": round(watched, 1),
-        "ratio": round(watched / alone, 3),
-        "ratios": [round(after / before, 3) for before, after in zip(*micros.values(), strict=True)],
-        "messages": visitors.messages,
-        "bytes": visitors.bytes,
-        "refused_calls": dict(visitors.refused),
+        "orders": sum(side.crowd.orders for side in sides),
+        "refused_orders": sum(side.crowd.refused for side in sides),
+        "orders_a_second": round(median(rates)),
+        "gather_ms": gather_ms,
+        "idle_micros_a_second": [round(side.idle * 1e6) for side in sides],
+        "micros_per_order_alone": round(median(micros[False]), 1),
+        "micros_per_order_watched": round(median(micros[True]), 1),
+        "ratio": round(median(of_pairs), 3),
+        "pairs": [round(ratio, 3) for ratio in of_pairs],
+        "turns": [round(ratio, 3) for ratio in ratios],
+        "messages": sum(side.visitors.messages for side in sides),
+        "bytes": sum(side.visitors.bytes for side in sides),
+        "refused_calls": dict(sum((side.visitors.refused for side in sides), Counter[str]())),
     }
 
 
@@ -196,16 +263,17 @@ def main() -> None:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pages", type=int, default=PAGES)
-    parser.add_argument("--rounds", type=int, default=4, help="with and without, each so often (4)")
+    parser.add_argument("--pairs", type=int, default=3, help="turns in which each node is watched once (3)")
     parser.add_argument("--at-once", type=int, default=GROUP_ORDERS, help="orders of a call (64)")
     parser.add_argument("--traders", type=int, default=100)
     given = parser.parse_args()
-    with (
-        TemporaryDirectory() as directory,
-        running(Path(directory), *_FLAGS) as node,
-        still_prices(node.url, node.domain),
-    ):
-        print(json.dumps(trio.run(measured, node, given.pages, given.rounds, given.at_once, given.traders)))
+    with ExitStack() as stack:
+        nodes: list[NodeProcess] = []
+        for _ in range(2):
+            node = stack.enter_context(running(Path(stack.enter_context(TemporaryDirectory())), *_FLAGS))
+            stack.enter_context(still_prices(node.url, node.domain))
+            nodes.append(node)
+        print(json.dumps(trio.run(measured, nodes, given.pages, given.pairs, given.at_once, given.traders)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import trio
 from sequencer.client.clock import wall_clock_ms
 from sequencer.client.socket import connected
 from sequencer.devnet.signing_account import SigningAccount
-from tests.benchmarks.pages import PACE, RECORDED, addressed, visit
+from tests.benchmarks.pages import RECORDED, addressed, paced, visit
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Node, funded, node_inside, still_prices
 from tests.sequencer.node_world import DOLLAR, key
@@ -28,7 +28,7 @@ async def answers_of(node: Node, trader: SigningAccount) -> list[dict[str, Any]]
     await funded(node, [trader], 1_000 * DOLLAR)
     answers: list[dict[str, Any]] = []
     with trio.fail_after(PATIENCE_SECONDS):
-        async with connected(node.url + PACE) as socket:
+        async with connected(node.url + paced()) as socket:
             for _, call in visit():
                 await socket.send(addressed(call, trader.account, "0x" + trader.address.hex(), wall_clock_ms()))
                 while "id" not in (message := json.loads(await socket.receive())):
