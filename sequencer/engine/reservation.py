@@ -112,8 +112,20 @@ def most_lots(
     risk: containers.Risk, settled: containers.Account, open: Open, order: containers.Order, is_armed: bool
 ) -> int:
     """The most lots of a new order that equity covers, or that need no more than is needed already."""
+    return most_lots_beside(cover(risk, settled, open), risk, settled, open, order, is_armed)
+
+
+def most_lots_beside(
+    now: Cover,
+    risk: containers.Risk,
+    settled: containers.Account,
+    open: Open,
+    order: containers.Order,
+    is_armed: bool,
+) -> int:
+    """The same where the account was added up beside its open orders."""
     market, price = order.market, risk.price[order.market]
-    now, sums = cover(risk, settled, open), open.get(order.market, NOTHING)
+    sums = open.get(market, NOTHING)
     held = encoding.unpack(settled.positions[market]).size
     others = now.required - of_market(risk, settled, market, held, sums)
     is_buy = order.side == constants.BUY

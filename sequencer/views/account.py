@@ -13,7 +13,7 @@ import msgspec
 from prover.standing import Standing, met_by_order
 from prover.state.trial import NO_ORDER, one_side, taker_fee
 from prover.stf import codes, constants, containers, encoding, margin
-from sequencer.engine.reservation import Open, cover, most_lots
+from sequencer.engine.reservation import Cover, Open, cover, most_lots_beside
 from sequencer.schema.accounts import AgentView, BuyingPower, Maturing, Outlook, PositionView
 from sequencer.schema.params import HIGHEST_SHOCK_BP, LOWEST_SHOCK_BP
 from sequencer.schema.values import as_hex
@@ -240,12 +240,31 @@ def _first_below(room: Callable[[int], int], safe: int, unsafe: int) -> int | No
     return unsafe
 
 
+class _Beside(msgspec.Struct, frozen=True):
+    """An account beside its open orders, settled and added up once for every market and side that is asked about."""
+
+    globals: containers.Globals
+    clock: containers.Clock
+    account: containers.Account
+    open: Open
+    settled: containers.Account
+    now: Standing
+    needed: Cover
+
+
+def _beside(globals: containers.Globals, clock: containers.Clock, account: containers.Account, open: Open) -> _Beside:
+    risk = globals.risk
+    settled, _ = margin.settle(risk, account, clock.now)
+    return _Beside(globals, clock, account, open, settled, met_by_order(risk, settled), cover(risk, settled, open))
+
+
 def outlook(
     globals: containers.Globals, clock: containers.Clock, index: int, account: containers.Account, open: Open
 ) -> Outlook:
     """An account at a clock beside its open orders, with its buying power in every listed market."""
     seen = view(globals.risk, account, clock.now, names(globals), index, globals.posting_fee, open)
-    powers = [buying_power(globals, clock, account, market, open) for market in range(globals.market_count)]
+    beside = _beside(globals, clock, account, open)
+    powers = [_power(beside, market) for market in range(globals.market_count)]
     return msgspec.structs.replace(seen, buying_power=powers)
 
 
@@ -253,10 +272,14 @@ def buying_power(
     globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int, open: Open
 ) -> BuyingPower:
     """How much of a market an account could buy and sell now at the oracle price, fees paid; stale prices aside."""
+    return _power(_beside(globals, clock, account, open), market)
+
+
+def _power(beside: _Beside, market: int) -> BuyingPower:
     return BuyingPower(
-        market=names(globals)[market],
-        buy_lots=_most_lots(globals, clock, account, market, 1, open),
-        sell_lots=_most_lots(globals, clock, account, market, -1, open),
+        market=names(beside.globals)[market],
+        buy_lots=_most_lots(beside, market, 1),
+        sell_lots=_most_lots(beside, market, -1),
     )
 
 
@@ -285,49 +308,42 @@ def covered_lots(
     open: Open,
 ) -> int:
     """The most lots at the oracle price that equity covers beside open orders; direction: 1 buys, -1 sells."""
-    risk = globals.risk
-    if not open or not margin.trades(globals.markets[market], risk.price[market]):
+    return _covered_lots(_beside(globals, clock, account, open), market, direction)
+
+
+def _covered_lots(beside: _Beside, market: int, direction: int) -> int:
+    risk = beside.globals.risk
+    if not beside.open or not margin.trades(beside.globals.markets[market], risk.price[market]):
         return constants.SIZE_BOUND
-    settled, _ = margin.settle(risk, account, clock.now)
     side = constants.BUY if direction > 0 else constants.SELL
     taker = msgspec.structs.replace(NO_ORDER, market=market, side=side, limit_price=risk.price[market])
-    return most_lots(risk, settled, open, taker, is_armed=False)
+    return most_lots_beside(beside.needed, risk, beside.settled, beside.open, taker, is_armed=False)
 
 
-def _most_lots(
-    globals: containers.Globals,
-    clock: containers.Clock,
-    account: containers.Account,
-    market: int,
-    direction: int,
-    open: Open,
-) -> int:
-    most = covered_lots(globals, clock, account, market, direction, open)
+def _most_lots(beside: _Beside, market: int, direction: int) -> int:
+    most = _covered_lots(beside, market, direction)
 
     def is_taken(lots: int) -> bool:
-        return lots <= most and code_of_fill(globals, clock, account, market, direction, lots) == codes.OK
+        asked = beside.globals, beside.clock, beside.account, market, direction, lots
+        return lots <= most and code_of_fill(*asked) == codes.OK
 
     # What closes a position is taken in a healthy account and in one that is only reduced; past it, more lots need
     # more and pay more, so that one bound parts what is taken from what is not.
-    held = encoding.unpack(account.positions[market]).size
-    taken = min(abs(held), most) if held * direction < 0 else 0
-    if taken > 0 and not is_taken(taken):
-        return 0
-    return last_taken(is_taken, taken, min(most, _about(globals, clock, account, market, direction)))
+    held = encoding.unpack(beside.account.positions[market]).size
+    closing = min(abs(held), most) if held * direction < 0 else 0
+    found = last_taken(is_taken, closing, min(most, _about(beside, market, direction)))
+    return found if found != closing or closing == 0 or is_taken(closing) else 0
 
 
-def _about(
-    globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int, direction: int
-) -> int:
+def _about(beside: _Beside, market: int, direction: int) -> int:
     """About how many lots equity covers: exact but for rounding where more open interest asks for no more margin."""
+    globals, settled, now = beside.globals, beside.settled, beside.now
     risk, listed = globals.risk, globals.markets[market]
-    settled, _ = margin.settle(risk, account, clock.now)
     price, ppm = risk.price[market], max(risk.initial_ppm[market], settled.initial_ppm)
-    now = met_by_order(risk, settled)
-    others = now.initial - met_by_order(risk, only(settled, market)).initial
+    held = encoding.unpack(settled.positions[market]).size
+    others = now.initial - margin.requirement(price, held, ppm)
     room = (now.equity - others - globals.posting_fee) * constants.PPM
-    before = direction * encoding.unpack(settled.positions[market]).size
-    return (room - before * price * ppm) // max(price * (ppm + listed.taker_fee_ppm), 1)
+    return (room - direction * held * price * ppm) // max(price * (ppm + listed.taker_fee_ppm), 1)
 
 
 def last_taken(is_taken: Callable[[int], bool], taken: int, guess: int) -> int:

@@ -203,7 +203,7 @@ class Side:
 
 
 async def measured(nodes: Sequence[NodeProcess], pages: int, pairs: int, at_once: int, traders: int) -> dict[str, Any]:
-    """CPU micro-seconds of an order of two nodes in the same seconds, one alone and one watched, which change places."""
+    """CPU micro-seconds of an order of two nodes in the same seconds, one alone and one watched, then the other way."""
     sides: list[Side] = []
     for node in nodes:
         signers = [SigningAccount(key(index), node.domain, wall_clock_ms) for index in range(traders)]

@@ -15,6 +15,9 @@ INJECTED = Path(__file__).parent / "injected"
 ASKED = "(count) => held.questions.length === count"
 CARET = "(field) => [field.value, field.selectionStart, field.selectionEnd, document.activeElement === field]"
 
+# Whether the page is told that nobody sees it.
+HIDE = "((is) => Object.defineProperty(document, 'hidden', { configurable: true, get: () => is }))"
+
 
 @pytest.fixture
 def form(browser: Browser, still: Quoted) -> Iterator[Page]:
@@ -87,3 +90,15 @@ def test_another_side_takes_the_old_answer_away(form: Page) -> None:
     expect(outlook.locator(".will")).to_have_count(0)
     form.evaluate("(at) => held.release(at)", bought)
     expect(outlook.locator(".fate")).to_contain_text("0.02 filled at 60,006.0")
+
+
+def test_what_prices_make_of_a_form_is_asked_for_again_where_somebody_looks_alone(form: Page) -> None:
+    form.get_by_role("textbox", name="Size", exact=True).fill("0.0345")
+    asked = "(count) => held.questions.length > count"
+    # Every tick is a reason to ask again.
+    form.wait_for_function(asked, arg=1)
+    unseen = form.evaluate(f"{HIDE}(true), held.questions.length")
+    form.wait_for_timeout(3_000)
+    assert form.evaluate("() => held.questions.length") == unseen
+    form.evaluate(f"{HIDE}(false)")
+    form.wait_for_function(asked, arg=unseen)

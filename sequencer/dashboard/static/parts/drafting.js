@@ -121,7 +121,7 @@ export function facts(found, of) {
 /** The operation as the form has it, null where it is not filled in: what is previewed. */
 export const draft = computed(() => read.value?.first?.operation ?? null);
 
-// What the form says is asked for at once; that prices have moved, once a second at most.
+// What the form says is asked for at once; that prices have moved, once a second at most, and not where nobody looks.
 const PAUSE_MS = 1_000;
 let askedForm = form.peek();
 let askedAbout = "";
@@ -145,7 +145,8 @@ effect(() => {
   orderPreviewer.want(operation);
 });
 function askAgain() {
-  later = undefined;
+  later = document.hidden ? setTimeout(askAgain, PAUSE_MS) : undefined;
+  if (later !== undefined) return;
   askedAt = Date.now();
   const operation = draft.peek();
   if (operation !== null) orderPreviewer.again(operation);
