@@ -33,8 +33,9 @@ POOL_PATIENCE_SECONDS: Final = 180.0
 # A proof whose batch has left the chain gets so long to be found in a block.
 GRACE_SECONDS: Final = 10.0
 SIMULATION_SECONDS: Final = 120.0
-# A proof that a node speaks against is followed by the next one after so long, then twice as long each time, an eighth
-# of the window at most: what a liar makes up costs its gas, and must not empty the key.
+# A proof that a node speaks against, or that was mined and has failed, is followed by the next one after so long, then
+# twice as long each time, an eighth of the window at most: what a liar makes up costs its gas, and must not empty the
+# key.
 INSISTENCE_SECONDS: Final = 3_600.0
 _MOST_DOUBLINGS: Final = 16
 
@@ -70,6 +71,8 @@ class Proving:
         self._known_since: dict[bytes, float] = {}
         self._read_on_at = b""
         self._insistence: dict[L1Client, tuple[float, int]] = {}
+        # Of a batch that stands although a proof of it was mined: why that one failed.
+        self._in_vain: dict[bytes, str] = {}
         # So many proofs have failed: each is sent by the next node.
         self._failures = 0
         self._pauses = Pauses()
@@ -94,7 +97,7 @@ class Proving:
             return False
         calldata = encode_prove_fraud(dispute.batch, dispute.chunk_index, dispute.witness)
         gas = proof_gas(dispute.weight_kilogas, calldata, self._replay.cursor.proof_gas_floor)
-        opposition = ended or await self._opposition(self._signer, dispute, calldata, gas)
+        opposition = ended or self._in_vain.get(key) or await self._opposition(self._signer, dispute, calldata, gas)
         if not opposition:
             self._opposed_since.pop(key, None)
             self._insistence.clear()
@@ -110,6 +113,7 @@ class Proving:
     def rest(self) -> None:
         """Nothing is disputed: what nodes have said against earlier proofs is over."""
         self._opposed_since.clear()
+        self._in_vain.clear()
 
     def _ended(self, dispute: Dispute, last: Block) -> str:
         """What one node's times say against the proof, or nothing."""
@@ -238,6 +242,9 @@ class Proving:
                 return True
             self._pauses.postpone(key)
             self._report.alarm("PROOF_FAILED", f"batch {number}: {error}", once_for=key)
+            if isinstance(error, L1Reverted):
+                # It was mined and paid for: the next one may fare no better, whatever nodes say.
+                self._in_vain[key] = f"batch {number} stands, and its proof failed: {error}"
             return False
         if receipt is None:
             self._lost(number)

@@ -315,6 +315,42 @@ async def test_what_a_liar_makes_up_costs_one_proof_an_eighth_of_the_window(
 
 
 @pytest.mark.stage(build=stolen)
+async def test_a_proof_that_is_mined_and_fails_is_not_paid_for_every_two_minutes(
+    guard: Guard, client: L1Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if L1 had made gas dearer; and a node that runs out of it while it simulates does not say so.
+    monkeypatch.setattr("prover.challenger.proof.proof_gas", lambda *_: 560_000)
+    before = await sent_by(client, CHALLENGER)
+    replay = ChainReplay(guard.store, guard.world.bridge)
+    settings = Settings(signer=development_key(CHALLENGER), poll_seconds=POLL_SECONDS, patience_seconds=60)
+    challenger = Challenger(client, replay, guard.said, settings)
+    for event in await challenger._follower.poll():
+        await challenger._handle(event)
+    dispute, proving = replay.dispute(), challenger._proving
+    assert dispute is not None
+    assert not await proving.answer(dispute, await client.newest_block())
+    assert (await sent_by(client, CHALLENGER) - before, guard.alarms) == (1, ["PROOF_FAILED"])
+    long = msgspec.structs.replace(replay.cursor, window_seconds=604_800)
+    monkeypatch.setattr(ChainReplay, "cursor", property(lambda _: long))
+    begun, last, passed = trio.current_time(), await client.newest_block(), 0
+    monkeypatch.setattr(trio, "current_time", lambda: begun + passed)
+    asked: list[int] = []
+
+    async def prove(*_: object) -> bool:
+        asked.append(passed)
+        return False
+
+    monkeypatch.setattr(proving, "_prove", prove)
+    while passed < 86_400:
+        passed += 600
+        await proving.answer(dispute, last)
+    # After the patience, then as seldom as against a node's word.
+    assert asked == [1_200, 4_800, 12_000, 26_400, 55_200]
+    proving.rest()
+    assert proving._in_vain == {}
+
+
+@pytest.mark.stage(build=stolen)
 async def test_a_reorganisation_that_drops_the_proof_sends_it_again(
     guard: Guard, world: World, client: L1Client
 ) -> None:
