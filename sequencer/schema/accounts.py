@@ -2,7 +2,7 @@
 
 import msgspec
 
-from sequencer.schema.params import UnsignedOperation
+from sequencer.schema.params import SelfTrade, UnsignedOperation
 from sequencer.schema.values import AddressText, Digits, Finality, Micros, OrderId, Side, Whole, WordText
 
 
@@ -103,7 +103,8 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order that an account has in a book ("resting") or that waits for its trigger ("armed").
 
     A "dormant" one waits for a fill of the order that it comes after, and then for its trigger.
-    time_in_force, trigger: as they are signed.
+    time_in_force, trigger: as they are signed. self_trade, group, after: as they were asked for beside it, 0 and ""
+    where they were not; whoever replaces the order has to ask for them again.
     """
 
     order_id: OrderId
@@ -122,6 +123,9 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
     post_only: bool
     trigger: int
     trigger_price_ticks: int
+    self_trade: SelfTrade
+    group: int
+    after: str
     status: str
 
 

@@ -10,13 +10,22 @@ from sequencer.engine import records
 from sequencer.engine.engine import Engine
 from sequencer.engine.order_book import order_id
 from sequencer.engine.placing import status_of_open
-from sequencer.engine.records import Fill, VoidedOperation
+from sequencer.engine.records import CANCEL_MAKER, CANCEL_TAKER, DECREMENT, Fill, Terms, VoidedOperation
 from sequencer.schema.accounts import OpenOrder, VoidedView
 from sequencer.schema.answers import Book, FillView
+from sequencer.schema.params import SelfTrade
 from sequencer.schema.values import Side
 from sequencer.views.markets import names
 
 _LAST_SLOT: Final = 255
+_NOTHING_ASKED: Final = Terms()
+# As a caller says what happens where an order meets one of its owner.
+SELF_TRADES: Final[dict[SelfTrade, int]] = {
+    "cancel_taker": CANCEL_TAKER,
+    "cancel_maker": CANCEL_MAKER,
+    "decrement": DECREMENT,
+}
+_SELF_TRADE_NAMES: Final = {value: name for name, value in SELF_TRADES.items()}
 
 
 def book(engine: Engine, market: int, levels: int) -> Book:
@@ -87,9 +96,10 @@ def open_orders(engine: Engine, account: int) -> list[OpenOrder]:
 
 
 def _open_order(market: str, order: containers.Order, known: records.OpenOrder, left: int) -> OpenOrder:
+    asked = known.terms or _NOTHING_ASKED
     return OpenOrder(
         order_id=order_id(order),
-        client_id="" if known.terms is None else known.terms.client,
+        client_id=asked.client,
         market=market,
         side=side_of(order.side),
         size_lots=order.size,
@@ -104,5 +114,8 @@ def _open_order(market: str, order: containers.Order, known: records.OpenOrder, 
         post_only=order.post_only == 1,
         trigger=order.trigger,
         trigger_price_ticks=order.trigger_price,
+        self_trade=_SELF_TRADE_NAMES[asked.self_trade],
+        group=asked.group,
+        after=asked.after,
         status=status_of_open(known),
     )

@@ -13,6 +13,7 @@ from tests.browser.chromium import Tab, tab
 from tests.browser.played import Played
 from tests.browser.quoted import Quoted
 from tests.browser.test_shown import told
+from tests.sequencer.node_process import PRICES
 
 INJECTED: Final = Path(__file__).parent / "injected"
 DAY_MS: Final = 86_400_000
@@ -152,6 +153,60 @@ def test_an_end_that_its_owner_wished_is_not_told(found: Tab) -> None:
     row = table(page, "Order history").locator("tbody tr").first
     expect(row).to_contain_text("You cancelled it.")
     expect(page.locator(".toast.wrong")).to_have_count(0)
+
+
+def open_orders(page: Page, still: Quoted) -> dict[str, Any]:
+    """What is open, by its trigger's price; 0 is of what has none."""
+    found = still.node.client.call("catenary_openOrders", account=account(page))
+    return {one["trigger_price_ticks"]: one for one in found}
+
+
+def change(page: Page, row: str, **fields: str) -> None:
+    """An open order by its row's words, changed."""
+    table(page, "Open orders").locator("tbody tr", has_text=row).get_by_role("button", name="Change").click()
+    expect(page.locator(".order-form")).to_contain_text("Changes the order in slot")
+    fill(page, **fields)
+
+
+def test_a_stop_that_is_changed_keeps_its_link_to_the_target(found: Tab, still: Quoted) -> None:
+    page = begin(found)
+    fill(page, side="Buy", kind="market", size="0.02")
+    page.locator("details.more summary").click()
+    fill(page, side="Sell", kind="both", trigger="59000", target="65000", slippage="1", size="0.01")
+    expect(table(page, "Open orders").locator("tbody tr")).to_have_count(2)
+    before = open_orders(page, still)
+    change(page, "59,000", trigger="59400")
+    expect(table(page, "Open orders")).to_contain_text("59,400")
+    now = open_orders(page, still)
+    assert set(now) == {594_000, 650_000}
+    assert now[594_000]["group"] == now[650_000]["group"] == before[590_000]["group"] > 0
+    assert now[594_000]["slot"] == before[590_000]["slot"]
+    # A percent of the new trigger, as it was of the old one.
+    assert (before[590_000]["limit_price_ticks"], now[594_000]["limit_price_ticks"]) == (584_100, 588_060)
+    # Half of the position stays: nothing but the link ends the target.
+    still.prices[0] = 594_000
+    expect(table(page, "Open orders").locator("tbody")).to_contain_text("No open orders")
+    (position,) = still.account(account(page))["positions"]
+    assert position["size_lots"] == 1_000
+    still.prices[0] = PRICES[0]
+
+
+def test_what_waits_for_an_entry_still_does_once_it_is_changed(found: Tab, still: Quoted) -> None:
+    page = begin(found)
+    page.get_by_role("form", name="Order").get_by_label("With stop and target").check()
+    fill(page, side="Buy", kind="limit", price="59000", size="0.01", guardStop="58000", guardTarget="65000")
+    expect(table(page, "Open orders").locator("tbody tr")).to_have_count(3)
+    group = open_orders(page, still)[580_000]["group"]
+    change(page, "58,000", trigger="58500")
+    expect(table(page, "Open orders")).to_contain_text("58,500")
+    now = open_orders(page, still)
+    entry = now[0]["order_id"]
+    assert {(one["after"], one["group"], one["status"]) for at, one in now.items() if at} == {(entry, group, "dormant")}
+    change(page, "59,000", price="59100")
+    expect(table(page, "Open orders")).to_contain_text("59,100")
+    now = open_orders(page, still)
+    assert now[0]["order_id"] != entry
+    assert {(one["after"], one["status"]) for at, one in now.items() if at} == {(now[0]["order_id"], "dormant")}
 
 
 def test_the_history_says_what_an_order_was_and_why_it_ended(found: Tab, still: Quoted) -> None:

@@ -1,7 +1,7 @@
 """Operations before they are signed: what is left out filled in, and the fields as the law has them."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -9,14 +9,13 @@ from prover.signing import operations
 from prover.stf import constants, containers
 from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
 from sequencer.engine.engine import Engine
-from sequencer.engine.records import CANCEL_MAKER, CANCEL_TAKER, DECREMENT, Terms
+from sequencer.engine.records import Terms
 from sequencer.schema.params import OrderFields, RequestFields, SignedOrder, UnsignedOperation
 from sequencer.schema.values import decode_value
 from sequencer.schema.writing import writer
-from sequencer.views.books import free_slot
+from sequencer.views.books import SELF_TRADES, free_slot
 
 _plain = writer(UnsignedOperation)
-_SELF_TRADE: Final = {"cancel_taker": CANCEL_TAKER, "cancel_maker": CANCEL_MAKER, "decrement": DECREMENT}
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -100,7 +99,7 @@ def terms_of(given: SignedOrder) -> Terms | None:
     """What is asked of the venue beside what is signed; None for nothing."""
     terms = Terms(
         client=given.client_id,
-        self_trade=_SELF_TRADE[given.self_trade],
+        self_trade=SELF_TRADES[given.self_trade],
         group=given.group,
         after=given.after,
         replaces=given.replaces,

@@ -32,7 +32,7 @@ import { decimal, parsed } from "./format.js";
  * @property {string} guardTarget
  * @property {"cancel_taker" | "cancel_maker" | "decrement"} selfTrade
  * @property {string} group
- * @property {Pick<OpenOrder, "order_id" | "slot"> | null} replaces
+ * @property {Pick<OpenOrder, "order_id" | "slot" | "after"> | null} replaces what is changed, and the entry that it comes after
  */
 
 /**
@@ -110,6 +110,13 @@ export function worstPrice(price, side, away_ppm) {
   return found < 1n ? 1n : found;
 }
 
+/** How far a limit goes from its trigger, as the field says it: percent, no nearer than it was. @param {bigint} trigger @param {bigint} limit */
+export function slippageOf(trigger, limit) {
+  const away = limit > trigger ? limit - trigger : trigger - limit;
+  const text = decimal((away * PPM + trigger - 1n) / trigger, 4);
+  return text.replace(/\.?0+$/, "");
+}
+
 /** @param {Side} side @returns {Side} */
 export const opposite = (side) => (side === "buy" ? "sell" : "buy");
 
@@ -123,7 +130,8 @@ export function drafted(form, facts) {
   const reading = new Reading(form, facts);
   const legs = form.kind === "both" ? reading.both() : reading.single();
   const wrong = Object.keys(reading.problems);
-  const first = wrong.every((field) => field.startsWith("guard")) ? (legs[0] ?? null) : null;
+  // What comes after an entry reduces what that one has yet to open: by itself it would come to nothing.
+  const first = wrong.every((field) => field.startsWith("guard")) && !legs[0]?.beside.after ? (legs[0] ?? null) : null;
   return { legs: wrong.length === 0 ? legs : [], first, lots: reading.lots, problems: reading.problems };
 }
 
@@ -156,6 +164,7 @@ class Reading {
     if (form.replaces !== null) {
       entry.operation.slot = form.replaces.slot;
       entry.beside.replaces = form.replaces.order_id;
+      if (form.replaces.after !== "") entry.beside.after = form.replaces.after;
     }
     if (this.group !== 0) entry.beside.group = this.group;
     if (!form.isGuarded || isReduceOnly) return [entry];

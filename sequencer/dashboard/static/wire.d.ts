@@ -290,6 +290,9 @@ export interface OpenOrder {
   post_only: boolean;
   trigger: number;
   trigger_price_ticks: number;
+  self_trade: "cancel_maker" | "cancel_taker" | "decrement";
+  group: number;
+  after: string;
   status: string;
 }
 

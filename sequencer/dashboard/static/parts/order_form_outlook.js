@@ -25,10 +25,15 @@ export function Outlook() {
       <div><dt>Fees</dt><dd title=${taken ? exactDollars(taken.fees_micros ?? "0") : ""}>${taken ? dollars(taken.fees_micros ?? "0", { digits: 4 }) : "—"}</dd></div>
     </dl>
     <div class="fate" role="status" aria-live="polite">
-      ${error ? html`<p class="refusal">${error.message}</p>` : preview ? html`<${Fate} preview=${preview} market=${market} />` : html`<p class="soft">${isOld ? "Asking the node…" : account ? "Fill in the form to see what it changes." : "No account yet: this is where your margin stands."}</p>`}
+      ${error ? html`<p class="refusal">${error.message}</p>` : preview ? html`<${Fate} preview=${preview} market=${market} />` : html`<p class="soft">${isOld ? "Asking the node…" : isBehind() ? "It reduces what its entry has opened, once its trigger is reached." : account ? "Fill in the form to see what it changes." : "No account yet: this is where your margin stands."}</p>`}
       ${taken && html`<${Warnings} preview=${taken} market=${market} />`}
     </div>
   </div>`;
+}
+
+/** Whether the form is whole and only changes what comes after an entry: of that there is no preview. */
+function isBehind() {
+  return Boolean(read.value?.legs[0]?.beside.after);
 }
 
 /** @type {{title: string, of: (pool: Pool) => string}[]} */

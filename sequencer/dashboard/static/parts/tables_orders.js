@@ -7,6 +7,7 @@ import { html } from "../html.js";
 import { useFeed } from "../feeds.js";
 import { dayAndTime, decimal, exactTime, price, relative, size } from "../format.js";
 import { endsSoon, kindOf } from "../lives.js";
+import { slippageOf } from "../order.js";
 import { send, session } from "../session.js";
 import { addressOf, hue, marketOf, now, second } from "../venue.js";
 import { fill, isSheetOpen, turnTo } from "./drafting.js";
@@ -33,7 +34,7 @@ export function OpenOrders({ view }) {
     { title: "Where", text: (one) => one.status, cell: (one) => html`<span title=${STATUS[one.status]}>${one.status}</span>` },
     { title: "Ends", text: (one) => new Date(one.expires_at_ms).toISOString(), cell: (one) => html`<span class=${endsSoon(one, now()) ? "warning" : ""} title=${exactTime(one.expires_at_ms)}>${dayAndTime(one.expires_at_ms)}, ${relative(one.expires_at_ms, now())}</span>` },
     { title: "", text: () => "", cell: (one) => html`<span class="actions">
-        <button type="button" class="chip" disabled=${!owned} onClick=${() => change(one, of(one))}>Change</button>
+        <button type="button" class="chip" disabled=${!owned} onClick=${() => change(one, of(one), view.open_orders)}>Change</button>
         <button type="button" class="chip" disabled=${!owned} onClick=${() => cancel({ kind: "cancel", account: view.account, slot: one.slot }, `${one.side} ${one.market}`)}>Cancel</button>
       </span>` },
   ];
@@ -56,11 +57,14 @@ async function cancel(operation, what) {
 }
 
 /**
- * Takes an order into the form; what is sent takes its slot, or nothing does where it is filled meanwhile.
+ * Takes an order into the form; what is sent takes its slot, or nothing does where it is filled meanwhile. What was asked
+ * beside it is asked again: a stop keeps its link to a target, and to an entry that stands.
  * @param {OpenOrder} one
  * @param {{price_decimals: number, size_decimals: number, price_ticks: number}} market
+ * @param {OpenOrder[]} beside all that are open
  */
-function change(one, market) {
+function change(one, market, beside) {
+  const entry = beside.some((other) => other.order_id === one.after) ? one.after : "";
   turnTo(one.market);
   const isStop = (one.trigger === 1) === (one.side === "buy");
   const isTaking = one.time_in_force !== 0;
@@ -71,7 +75,9 @@ function change(one, market) {
     trigger: one.trigger ? decimal(one.trigger_price_ticks, market.price_decimals) : "",
     size: decimal(one.remaining_lots, market.size_decimals),
     unit: "units", force: "gtt", isPostOnly: one.post_only, isReduceOnly: one.reduce_only, isGuarded: false,
-    replaces: { order_id: one.order_id, slot: one.slot },
+    slippage: one.trigger && isTaking ? slippageOf(BigInt(one.trigger_price_ticks), BigInt(one.limit_price_ticks)) : "",
+    selfTrade: one.self_trade, group: one.group === 0 ? "" : `${one.group}`,
+    replaces: { order_id: one.order_id, slot: one.slot, after: entry },
   });
   isSheetOpen.value = true;
 }

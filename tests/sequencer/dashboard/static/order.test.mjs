@@ -1,7 +1,8 @@
 // What a form says, as operations, exactly; and what is wrong with which field.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { beyondLiquidation, boundOf, boundText, drafted, EMPTY, firesAtOnce, longestLife, sentInTurn, wholeOf, worstPrice } from "../../../../sequencer/dashboard/static/order.js";
+import { beyondLiquidation, boundOf, boundText, drafted, EMPTY, firesAtOnce, longestLife, sentInTurn, slippageOf, wholeOf, worstPrice } from "../../../../sequencer/dashboard/static/order.js";
+import { parsed } from "../../../../sequencer/dashboard/static/format.js";
 
 const market = { index: 0, name: "BTC", size_decimals: 5, price_decimals: 1, price_ticks: 600_000, band_ppm: 50_000, maker_fee_ppm: 100, taker_fee_ppm: 450 };
 const limits = { order_life_ms: 86_400_000, trigger_life_ms: 2_592_000_000, immediate_life_ms: 10_000 };
@@ -117,8 +118,22 @@ test("stop and target of a position are one group", () => {
 });
 
 test("a change takes the slot of what it changes", () => {
-  const [leg] = read({ price: "60000", size: "1", replaces: { order_id: "0x12", slot: 4 }, selfTrade: "decrement" }).legs;
+  const [leg] = read({ price: "60000", size: "1", replaces: { order_id: "0x12", slot: 4, after: "" }, selfTrade: "decrement" }).legs;
   assert.deepEqual([leg.operation.slot, leg.beside], [4, { self_trade: "decrement", replaces: "0x12" }]);
+  const changed = read({ kind: "stop", side: "sell", trigger: "58000", size: "1", group: "9", replaces: { order_id: "0x12", slot: 4, after: "0x11" } });
+  assert.equal(changed.first, null, "a preview of it alone would refuse it: there is nothing to reduce");
+  const [guard] = changed.legs;
+  assert.deepEqual(guard.beside, { replaces: "0x12", after: "0x11", group: 9 });
+});
+
+test("how far an order may slip is read from its limit, and no nearer than it was", () => {
+  for (const [side, trigger, away] of [["sell", 580_000n, 100_000n], ["buy", 580_000n, 12_345n], ["sell", 7n, 1n], ["buy", 600_001n, 0n]]) {
+    const limit = worstPrice(trigger, side, away);
+    const again = worstPrice(trigger, side, parsed(slippageOf(trigger, limit), 4));
+    assert.ok(side === "sell" ? again <= limit && again >= limit - 1n : again >= limit && again <= limit + 1n, `${again} for ${limit}`);
+  }
+  assert.equal(slippageOf(580_000n, 522_000n), "10");
+  assert.equal(slippageOf(580_000n, 580_000n), "0");
 });
 
 test("a stop that liquidation comes before is known", () => {
