@@ -1,5 +1,6 @@
 """The guard's edge: asks a source for the oracle's reports and pays on L1 for what the guard decided."""
 
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -92,6 +93,7 @@ class Guarding:
         signer: Signer,
         policy: Policy,
         source: Source | None = None,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 10**6,
     ) -> None:
         self._nodes = nodes
         self._replay = replay
@@ -99,6 +101,7 @@ class Guarding:
         self._signer = signer
         self._policy = policy
         self._source = source
+        self._wall_ms = wall_ms
         self._guard = Guard(policy, signer.address)
         self._logger = structlog.get_logger()
         # By the node that told them: one that lies is left, and its word with it.
@@ -122,7 +125,7 @@ class Guarding:
         # In threads: one walks over all accounts, others over what came into the queue.
         if not await trio.to_thread.run_sync(self._guard.is_due, self._replay.state, now_ms, max_lag_ms):
             return 0
-        purse = await self._purse(now_ms, parameters)
+        purse = await self._purse(self._paid_at(now_ms), parameters)
         if purse is None:
             return 0
         waiting = await self._waiting_entries(now_ms)
@@ -145,6 +148,10 @@ class Guarding:
             return 0
         # Evidence and what it is for cannot be torn apart.
         return await self._pay(plan.entries[:MAX_ENTRIES_AT_ONCE], last, parameters, purse)
+
+    def _paid_at(self, now_ms: int) -> int:
+        """When a payment of now counts: L1's time alone would let whoever tells of it refill the budget by a jump."""
+        return min(now_ms, self._wall_ms())
 
     async def _is_read_back(self, last: Block) -> bool:
         """Whether what was sent before is in the blocks that were read, or it would be paid for twice."""
@@ -215,7 +222,7 @@ class Guarding:
         bridge, fee = self._replay.bridge.address, parameters.entry_fee_wei * len(wanted)
         calldata = encode_entries([(entry.tag, entry.payload) for entry in wanted])
         gas = sum(entry_gas(entry.payload) for entry in wanted)
-        now_ms, most = last.timestamp * 1_000, purse.price(wanted)
+        now_ms, most = self._paid_at(last.timestamp * 1_000), purse.price(wanted)
         route = self._nodes.route(self._failures)
         self._failures += 1
         try:

@@ -392,13 +392,22 @@ async def test_where_most_is_at_risk_goes_first_and_the_budget_ends_it(
 
 
 @pytest.mark.stage(build=under_water, losers=2)
-async def test_after_an_hour_there_is_a_new_budget(world: World, node: L1Node, client: L1Client) -> None:
+async def test_after_an_hour_by_l1_and_by_the_own_clock_there_is_a_new_budget(
+    world: World, node: L1Node, client: L1Client
+) -> None:
     async with watching(world, node, Dear, patience=0, hour_wei=ONE_ENTRY) as guard:
+        own_ms, guarding = 1_000 * await world.chain.now(), guard.challenger._guarding
+        assert guarding is not None
+        guarding._wall_ms = lambda: own_ms
         assert (await guard.once()).entries_sent == 1
         world.waiting = guard.queued()
         await later(world, client, FALLEN, 3_300)
         assert (await guard.once()).entries_sent == 1
+        # An L1 node that lies may say any time: of L1's alone none is enough.
         await later(world, client, FALLEN, 300)
+        assert (await guard.once()).entries_sent == 1
+        own_ms += 3_600_000
+        await later(world, client, FALLEN)
         assert (await guard.once()).entries_sent == 2
         assert guard.moves() == [(0, SECOND_LOSER, operations.ALL_LOTS)]
 
