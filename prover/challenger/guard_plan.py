@@ -27,11 +27,14 @@ ARRIVAL_MS: Final = 60_000
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a source says that one oracle signer signed for the round's time; ticks, ppm an hour, 64 or 65 bytes."""
+    """What a source says that one oracle signer signed for the round's time; ticks, ppb an hour, 64 or 65 bytes.
+
+    A price of 0: the signer says that the market has none.
+    """
 
     signer_index: Annotated[int, msgspec.Meta(ge=0, lt=constants.SIGNERS)]
     prices_ticks: Annotated[
-        tuple[Annotated[int, msgspec.Meta(gt=0, lt=2**48)], ...], msgspec.Meta(max_length=constants.MARKETS)
+        tuple[Annotated[int, msgspec.Meta(ge=0, lt=2**48)], ...], msgspec.Meta(max_length=constants.MARKETS)
     ]
     premiums_ppb: Annotated[
         tuple[Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)], ...], msgspec.Meta(max_length=constants.MARKETS)
@@ -356,13 +359,16 @@ def _signed(
     domain: bytes, globals: containers.Globals, time_ms: int, report: Report, recover: Recover
 ) -> tuple[int, list[int], list[int], bytes] | None:
     """A report as a tick holds it; None unless its signer signed just this."""
-    if not len(report.prices_ticks) == len(report.premiums_ppb) == globals.market_count:
+    # What is signed has sixteen markets, zero where there is none: it is of a market as well that is listed by an entry
+    # which waits, and which signers learn of when somebody serves it. One that had a price would be set aside.
+    count = len(report.prices_ticks)
+    if len(report.premiums_ppb) != count or count > globals.market_count or any(globals.risk.price[count:]):
         return None
     try:
         signature = compact(bytes.fromhex(report.signature[2:]))
     except ValueError:
         return None
-    absent = [0] * (constants.MARKETS - globals.market_count)
+    absent = [0] * (constants.MARKETS - count)
     prices, premiums = [*report.prices_ticks, *absent], [*report.premiums_ppb, *absent]
     digest = tick_digest(domain, time_ms, prices, premiums)
     signer = signatures.recover(digest, word_at(signature, 0), word_at(signature, 32), recover)

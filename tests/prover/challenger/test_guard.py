@@ -834,6 +834,22 @@ async def test_ticks_that_the_sequencer_withholds_are_forced_with_the_rescue_tha
         assert (await guard.once()).held
 
 
+@pytest.mark.stage(build=positions_and_silence)
+async def test_ticks_in_which_a_market_has_no_price_are_forced_like_any(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    newest = await newest_time(world)
+    aside = [*FALLEN[:-1], 0]
+    told = Node(lambda: [reports(world, newest - late * constants.TICK_STEP, aside) for late in range(3)])
+    async with watching(world, node, source=told.source) as guard:
+        assert (await guard.once()).entries_sent == 4
+        assert [entry[0] for entry in guard.queued()] == [constants.FORCED_TICK] * 3 + [constants.FORCED_RESCUE]
+        world.waiting = guard.queued()
+        await later(world, client, None)
+        assert world.venue.state.globals.markets[len(aside) - 1].previous_price == constants.SET_ASIDE
+        assert held(world, LOSER) == 0
+
+
 @pytest.mark.stage(build=opened_and_silent)
 async def test_i4_no_tick_is_bought_for_nobody(world: World, node: L1Node, client: L1Client) -> None:
     newest = await newest_time(world)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 
+import msgspec
 import pytest
 
 from prover.challenger import guard_plan, guard_queue
@@ -18,6 +19,7 @@ from prover.state.trial import Trial
 from prover.stf import codes, constants, containers, encoding
 from tests.attacks.stage import BITCOIN, BTC, ETH, POOL, SOL, STEP, VICTIM, held, stage, ticks, value
 from tests.prover.challenger.runs import purse, queued_on
+from tests.prover.stf.test_market_life import change
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW, OWNERS
 
@@ -416,6 +418,48 @@ def test_i4_one_millisecond_more_than_patience_is_withheld() -> None:
     now = NOW + PATIENCE
     assert guarded(at(state, now), now, row(now, 594_000)) == NOTHING
     assert tags(guarded(at(state, now + 1), now, row(now, 594_000))) == [TICK] * 3 + [RESCUE]
+
+
+def listing() -> bytes:
+    """An entry of the governor that lists a fourth market."""
+    state = stage({VICTIM: held(BITCOIN, 1_000)}, 100_000)
+    return change(state, state.globals.market_count, label=b"listed".ljust(32, b"\x00"))
+
+
+def test_i4_behind_a_listing_that_waits_what_signers_say_of_the_markets_so_far_is_a_tick() -> None:
+    # They learn of the market when a batch has it: until then a seat need only leave the listing where it is.
+    now = NOW + ELEVEN_MINUTES
+    state = at(stage({VICTIM: held(BITCOIN, 1_000)}, 100_000), now)
+    listed = listing()
+    guard = Guard(Policy(PATIENCE), SENDER)
+    guard.observe(state)
+    plan = guard.plan(state, queued_on(state, now, [listed]), now, LAG, purse(), row(now, 594_000))
+    assert tags(plan) == [TICK] * 3 + [RESCUE]
+    # As it stands it is a tick of three markets, and there are four.
+    found = round_of(now, 594_000)
+    chunk = state.chunk(recover_fast)
+    chunk.open(now)
+    assert chunk.apply(listed) == codes.OK
+    assert chunk.apply(entry_of(TICK, whole(state, found), now)) == codes.QUORUM
+    entries = [operations.entry_bytes(each.tag, SENDER, now, each.payload) for each in plan.entries]
+    assert [chunk.apply(each) for each in entries] == [codes.OK] * 4
+    assert chunk.globals.risk.price[:4] == [594_000, ETH, SOL, 0]
+
+
+def test_i4_a_report_of_more_markets_than_there_are_is_none() -> None:
+    now = NOW + ELEVEN_MINUTES
+    state = at(stage({VICTIM: held(BITCOIN, 1_000)}, 100_000), now)
+    longer = [
+        msgspec.structs.replace(
+            found,
+            reports=tuple(
+                msgspec.structs.replace(each, prices_ticks=(*each.prices_ticks, 0), premiums_ppb=(0,) * 4)
+                for each in found.reports
+            ),
+        )
+        for found in row(now, 594_000)
+    ]
+    assert guarded(state, now, longer).wants_tick
 
 
 def test_i4_no_tick_without_anybody_below_at_it() -> None:
