@@ -165,10 +165,11 @@ def moved(risk: containers.Risk, settled: containers.Account, market: int256, si
 
 @internal
 @pure
-def filled_up(risk: containers.Risk, account: containers.Account) -> containers.Account:
-    """An account whose unsettled money has made good what its positions have lost; PROTOCOL.md 7.4."""
+def filled_up(risk: containers.Risk, before: containers.Account, account: containers.Account) -> containers.Account:
+    """An account whose money and positions have made good what the others lost, when others closed; PROTOCOL.md 7.4."""
     # Others chose what was closed. Left as money, what one leg of a hedge has won would pay for their debts, and what
-    # the other leg has lost would be its owner's deposit.
+    # the other leg has lost would be its owner's deposit. Closed is the losing leg: what the other one has won, open,
+    # pays for it ahead of the deposit, or that would be gone, and the rest profit that has not settled.
     lost: int256[16] = empty(int256[16])
     net: int256 = 0
     for market: int256 in range(constants.MARKETS):
@@ -178,16 +179,18 @@ def filled_up(risk: containers.Risk, account: containers.Account) -> containers.
             net = unsafe_add(net, lost[market])
     filled: int256 = min(account.older + account.fresh, net)
     if filled <= 0:
-        return account
+        filled = max(account.settled - before.settled, net)
+        if filled >= 0:
+            return account
     left: int256 = filled
     positions: uint256[16] = account.positions
     for market: int256 in range(constants.MARKETS):
-        part: int256 = min(lost[market], left)
-        if part > 0:
-            loser: containers.Position = encoding.unpack(positions[market])
-            positions[market] = encoding.pack(loser.size, loser.cost - part, loser.funding)
+        part: int256 = min(max(lost[market], min(left, 0)), max(left, 0))
+        if part != 0:
+            leg: containers.Position = encoding.unpack(positions[market])
+            positions[market] = encoding.pack(leg.size, leg.cost - part, leg.funding)
             left = left - part
-    return self.booked(account, -filled, positions)
+    return self.booked(before, self.collateral(account) - self.collateral(before) - filled, positions)
 
 
 @internal

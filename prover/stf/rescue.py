@@ -648,7 +648,9 @@ def deleverage(
     return containers.Rescued(
         code=codes.OK,
         account=margin.moved(under.risk, settled, market, -closed, -quote - premium, 0),
-        other=margin.filled_up(under.risk, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)),
+        other=margin.filled_up(
+            under.risk, bearing, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)
+        ),
         insurance=margin.booked(paying, -paid_out, paying.positions),
         slot=unused,
         fee=0,
@@ -702,7 +704,9 @@ def reduce(
     return containers.Rescued(
         code=codes.OK,
         account=reduced,
-        other=margin.filled_up(under.risk, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)),
+        other=margin.filled_up(
+            under.risk, bearing, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)
+        ),
         insurance=reduced,
         slot=refused.slot,
         fee=0,
@@ -890,7 +894,9 @@ def against(
     # Whoever closes bears of it what these lots have won, the fund pays what it may, unsettled money the rest: what is
     # owed without a position no rescue would find.
     borne: int256 = max(min(missing, most), 0)
-    taken.other = margin.filled_up(under.risk, margin.moved(under.risk, bearing, market, closed, quote - missing, 0))
+    taken.other = margin.filled_up(
+        under.risk, bearing, margin.moved(under.risk, bearing, market, closed, quote - missing, 0)
+    )
     taken.growth = interest_growth(held.size, closed)
     if missing > borne:
         paying: containers.Account = step.insurance
@@ -956,7 +962,7 @@ def close(
         quote = quote - borne
     if step.code != codes.OK:
         return step
-    step.account = margin.filled_up(under.risk, margin.moved(under.risk, settled, market, -closed, -quote, 0))
+    step.account = margin.filled_up(under.risk, settled, margin.moved(under.risk, settled, market, -closed, -quote, 0))
     step.growth = step.growth + interest_growth(old.size, -closed)
     step.dust = step.dust + dust
     return step

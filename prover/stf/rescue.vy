@@ -613,7 +613,7 @@ def deleverage(under: containers.Conditions, move: containers.Rescue, account: c
     return containers.Rescued(
         code=codes.OK,
         account=margin.moved(under.risk, settled, market, -closed, -quote - premium, 0),
-        other=margin.filled_up(under.risk, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)),
+        other=margin.filled_up(under.risk, bearing, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)),
         insurance=margin.booked(paying, -paid_out, paying.positions),
         slot=unused,
         fee=0,
@@ -667,7 +667,7 @@ def reduce(under: containers.Conditions, move: containers.Rescue, other: contain
     return containers.Rescued(
         code=codes.OK,
         account=reduced,
-        other=margin.filled_up(under.risk, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)),
+        other=margin.filled_up(under.risk, bearing, margin.moved(under.risk, bearing, market, closed, quote + borne, 0)),
         insurance=reduced,
         slot=refused.slot,
         fee=0,
@@ -863,7 +863,7 @@ def against(under: containers.Conditions, step: containers.Rescued, market: int2
     # Whoever closes bears of it what these lots have won, the fund pays what it may, unsettled money the rest: what is
     # owed without a position no rescue would find.
     borne: int256 = max(min(missing, most), 0)
-    taken.other = margin.filled_up(under.risk, margin.moved(under.risk, bearing, market, closed, quote - missing, 0))
+    taken.other = margin.filled_up(under.risk, bearing, margin.moved(under.risk, bearing, market, closed, quote - missing, 0))
     taken.growth = self.interest_growth(held.size, closed)
     if missing > borne:
         paying: containers.Account = step.insurance
@@ -925,7 +925,7 @@ def close(under: containers.Conditions, move: containers.Rescue, account: contai
         quote = quote - borne
     if step.code != codes.OK:
         return step
-    step.account = margin.filled_up(under.risk, margin.moved(under.risk, settled, market, -closed, -quote, 0))
+    step.account = margin.filled_up(under.risk, settled, margin.moved(under.risk, settled, market, -closed, -quote, 0))
     step.growth = step.growth + self.interest_growth(old.size, -closed)
     step.dust = step.dust + dust
     return step

@@ -26,7 +26,9 @@ KEPT: Final = DEPOSIT + -HOLE * WON // (WON + HOLE)
 
 # The two rules: nobody bears more than has not settled, and what he has won makes good first what he has lost.
 BEARS: Final = "    return max(equity - max(settled.settled, 0), 0)\n"
-MAKES_GOOD: Final = "    if filled <= 0:\n        return account\n"
+MAKES_GOOD: Final = "    filled: int256 = min(account.older + account.fresh, net)\n"
+# And what another has won open, ahead of his deposit, what the leg has lost that others close.
+OPEN_FIRST: Final = "max(account.settled - before.settled, net)"
 
 
 def hedged(hole: int = HOLE, lost: int = WON, fresh: int = 0, debtor: int = ATTACKER) -> State:
@@ -75,7 +77,7 @@ class TestDeleveraged:
     def test_off_what_one_leg_has_won_pays_and_the_other_has_lost_it(
         self, monkeypatch: pytest.MonkeyPatch, debtor: int
     ) -> None:
-        rule_off(monkeypatch, margin, MAKES_GOOD, "    if True:\n        return account\n")
+        rule_off(monkeypatch, margin, MAKES_GOOD, "    if True:\n        return account\n" + MAKES_GOOD)
         chunk = python_chunk(hedged(debtor=debtor), deleverage(debtor=debtor))
 
         assert chunk.operation_codes == [c.OK]
@@ -174,7 +176,7 @@ class TestClosed:
         assert chunk.globals.pool.receivable == 0
 
     def test_off_his_leg_is_money_that_pays_for_the_debtor(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, margin, MAKES_GOOD, "    if True:\n        return account\n")
+        rule_off(monkeypatch, margin, MAKES_GOOD, "    if True:\n        return account\n" + MAKES_GOOD)
         chunk = python_chunk(hedged(), *self.CLOSE)
 
         assert chunk.operation_codes == [c.OK, c.OK]
@@ -209,4 +211,71 @@ class TestClosed:
         row = state.account(VICTIM)
         assert (row.settled, row.older, row.fresh) == (DEPOSIT * DOLLAR, 0, self.PENALTY * DOLLAR)
         assert (own(row, state), size_of(row)) == (DEPOSIT + self.PENALTY, 0)
+        assert conservation(state).sound
+
+
+class TestLosingLegFirst:
+    """The operator has the leg closed that has lost: his deposit pays, and what the other has won has not settled."""
+
+    LOTS: Final = 2 * BITCOIN
+    # Somebody who has won opposite the losing leg closes by force, and he is named; or he leaves himself.
+    AGAINST: Final = (
+        forced(constants.FORCED_CLOSE, sender=OWNERS[3], index=OPPOSITE, market=1, amount=LOTS),
+        move(constants.CLOSE_STEP, LOTS, other=VICTIM, market=1),
+    )
+    LEAVE: Final = forced(constants.LEAVE, sender=OWNERS[4])
+    LOSER: Final = move(constants.CLOSE_STEP, LOTS, other=OPPOSITE, market=1)
+    WINNER: Final = move(constants.CLOSE_STEP, other=ATTACKER)
+    PENALTY: Final = 600
+
+    def test_off_his_deposit_pays_for_the_operators_debtor(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, margin, OPEN_FIRST, "0")
+        chunk = python_chunk(hedged(8_000), *self.AGAINST, deleverage())
+
+        assert chunk.operation_codes == [c.OK] * 3
+        row = row_of(chunk, VICTIM)
+        assert own(row, chunk) == DEPOSIT + self.PENALTY - 8_000
+        assert chunk.globals.pool.receivable == 0
+
+    def test_on_he_bears_what_he_has_gained_and_keeps_his_deposit(self) -> None:
+        state = hedged(8_000)
+        assert venue.run(state, *self.AGAINST).codes == (c.OK, c.OK)
+        row = state.account(VICTIM)
+        assert (row.settled, row.older, row.fresh) == (DEPOSIT * DOLLAR, 0, 0)
+        assert row.positions[0].cost == BITCOIN * BTC - self.PENALTY * DOLLAR
+
+        assert venue.run(state, deleverage()).codes == (c.OK,)
+        row, pool = state.account(VICTIM), state.globals.pool
+        assert (own(row, state), row.settled) == (DEPOSIT, DEPOSIT * DOLLAR)
+        assert pool.receivable + pool.owed == (8_000 - self.PENALTY) * DOLLAR
+        assert conservation(state).sound
+
+    def test_off_whoever_leaves_is_paid_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, margin, OPEN_FIRST, "0")
+        chunk = python_chunk(hedged(50_000), self.LEAVE, self.LOSER, self.WINNER)
+
+        assert chunk.operation_codes == [c.OK] * 3
+        assert chunk.commitment.withdrawn_total == 0
+        # What is left is profit of today, and all of it pays for the debtor.
+        assert own(row_of(chunk, VICTIM), chunk) == 0
+
+    @pytest.mark.parametrize("steps", [(LOSER, WINNER), (WINNER, LOSER)])
+    def test_on_whoever_leaves_is_paid_the_same_in_either_order(self, steps: tuple[bytes, bytes]) -> None:
+        state = hedged(50_000)
+        assert venue.run(state, self.LEAVE, *steps).codes == (c.OK,) * 3
+        # A hundredth of either leg.
+        assert state.commitment.withdrawn_total == (DEPOSIT - 2 * self.PENALTY) * DOLLAR
+        assert margin.collateral(state.account(VICTIM)) == 0
+        assert conservation(state).sound
+
+    @pytest.mark.parametrize(
+        ("lost", "fresh", "kept"), [(12_000, 0, 8_000), (12_000, 1_000, 9_000), (9_000, 0, DEPOSIT)]
+    )
+    def test_on_what_no_leg_has_won_is_his_loss(self, lost: int, fresh: int, kept: int) -> None:
+        state = hedged(lost=lost, fresh=fresh)
+        penalty = self.PENALTY * DOLLAR
+        assert venue.run(state, *self.AGAINST).codes == (c.OK, c.OK)
+        row = state.account(VICTIM)
+        assert row.settled == min(kept * DOLLAR + penalty, DEPOSIT * DOLLAR)
+        assert value(row) == (DEPOSIT + WON - lost + fresh) * DOLLAR + penalty
         assert conservation(state).sound

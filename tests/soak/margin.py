@@ -45,6 +45,7 @@ KINDS: Final = (
     "close_by_counterparty",
     "close_by_debtor",
     "made_good",
+    "paid_by_open",
     "bore_less_than_won",
     "leaver_paid",
     "forced_liquidation",

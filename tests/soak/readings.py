@@ -94,6 +94,15 @@ def share(factor: int) -> Fraction:
     return Fraction(factor % 2**64, 2 ** (63 + factor // 2**64)) if factor else Fraction(1)
 
 
+def _refill(costs: list[int], have: list[int], change: int) -> None:
+    """Changes costs in all by so much, each by what its position has at most, in the order of the markets."""
+    left, sign = abs(change), 1 if change > 0 else -1
+    for market, value in enumerate(have):
+        part = min(left, max(value, 0))
+        costs[market] += sign * part
+        left -= part
+
+
 class Readings:
     """One history as this reading sees it; `broken` holds one line for each violation."""
 
@@ -387,12 +396,13 @@ class Readings:
     ) -> None:
         """A party of a fill or rescue pays funding, then the fee, and what closed lots realise; nothing else.
 
-        chosen: by others, so that what has not settled makes good what positions have lost. leaves: what may leave is
+        chosen: by others, so that money and positions make good what the others have lost. leaves: what may leave is
         paid out after that.
         """
         before, row = self.step.before[number], self.ledger.account(number)
         epoch = self.epoch
         ages = self._touch(number)
+        whole = ages.at(epoch)[0]
         old = before.positions[market]
         left, cost = old.size + size, Fraction(old.cost + quote)
         if left * old.size < 0:
@@ -408,7 +418,7 @@ class Readings:
         if chosen:
             lots = [position.size for position in before.positions]
             lots[market] = expected[0]
-            self._make_good(ages, lots, costs)
+            self._make_good(ages, whole, lots, costs)
             expected = (expected[0], costs[market], expected[2])
         if leaves:
             ages.settled -= self._leaver_paid(number, ages)
@@ -421,19 +431,21 @@ class Readings:
         self._others_stay(number, market, costs)
         self._aged(number, True)
 
-    def _make_good(self, ages: Ages, lots: list[int], costs: list[int]) -> None:
-        """Moves unsettled money into positions at a loss, market by market, as far as all of them have lost."""
+    def _make_good(self, ages: Ages, whole: int, lots: list[int], costs: list[int]) -> None:
+        """Moves unsettled money into positions at a loss, or what is open in them into settled money, up to `whole`."""
         won = [size * price - cost for size, price, cost in zip(lots, self.prices, costs, strict=False)]
         won = [0 if market in self.over else value for market, value in enumerate(won)]
-        left = min(ages.total - ages.at(self.epoch)[0], -sum(won))
-        if left <= 0:
-            return
-        self.accepted["made_good"] += 1
-        ages.book(-left, self.epoch)
-        for market, value in enumerate(won):
-            part = min(left, max(-value, 0))
-            costs[market] -= part
-            left -= part
+        settled = ages.at(self.epoch)[0]
+        left = min(ages.total - settled, -sum(won))
+        paid = min(whole - settled, sum(won))
+        if left > 0:
+            self.accepted["made_good"] += 1
+            ages.book(-left, self.epoch)
+            _refill(costs, [-value for value in won], -left)
+        elif paid > 0:
+            self.accepted["paid_by_open"] += 1
+            ages.settled += paid
+            _refill(costs, won, paid)
 
     def unsettled_gain(self, number: int, equity: int) -> int:
         """What of an account's equity has not settled: all that it may bear of another's loss."""

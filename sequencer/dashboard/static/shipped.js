@@ -37,11 +37,11 @@ export const SHIPPED = {
     "creationBytes": 17142
   },
   "Rescue": {
-    "runtimeHash": "0x80c19ab19775cecc787bdb178050f205aab3324680ac727167f9efab0857360d",
-    "runtimeBytes": 24074,
+    "runtimeHash": "0x7472b1eb7ca22fa8b495381d87474e7de105304fe5061198a29e10942517d9ce",
+    "runtimeBytes": 24266,
     "immutableBytes": 0,
-    "creationHash": "0x5ed4dfdb008c6829f62d8f4dad437fd7a81f33dc710ca7bfe12eba6412ba4721",
-    "creationBytes": 24091
+    "creationHash": "0x1186144bf0149429fc6bcd21cdbd87a8a6d41846a0d2a93149ab96a36e1e80d8",
+    "creationBytes": 24283
   }
 };
 

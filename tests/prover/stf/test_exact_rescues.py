@@ -493,9 +493,18 @@ def test_a_debtor_opposite_is_judged_in_the_same_way(equity: int, waited: int) -
         ((50, 7, 3), 0, (5, 0), (50, 5, 0), (0, 0)),
         ((50, 7, 3), -20, (5, 0), (40, 0, 0), (5, 0)),
         ((50, 0, 0), 30, (-5, 5), (50, 0, 30), (-5, 5)),
+        # It has lost, and the others have won; what has not settled pays first, and settled money never grows.
+        ((50, 0, 0), -20, (-30, 0), (50, 0, 0), (-10, 0)),
+        ((50, 0, 0), -20, (-20, 0), (50, 0, 0), (0, 0)),
+        ((50, 0, 0), -20, (-19, 0), (49, 0, 0), (0, 0)),
+        ((50, 7, 3), -20, (-30, 0), (50, 0, 0), (-20, 0)),
+        ((50, 7, 3), -10, (-30, 0), (50, 0, 0), (-30, 0)),
+        ((50, 0, 0), -20, (-12, -30), (50, 0, 0), (0, -22)),
+        ((50, 0, 0), -20, (-30, 15), (45, 0, 0), (-15, 15)),
+        ((50, 0, 0), -20, (-30, 30), (30, 0, 0), (-30, 30)),
     ],
 )
-def test_what_a_closed_leg_has_won_makes_good_what_others_have_lost(
+def test_what_a_closed_leg_has_won_or_lost_and_what_others_have_make_each_other_good(
     money: tuple[int, int, int],
     won: int,
     lost: tuple[int, int],
