@@ -428,6 +428,16 @@ def beyond_oracle(forced: bool, under: containers.Conditions, market: int256, se
 
 @internal
 @pure
+def is_disputed(under: containers.Conditions, settled: containers.Account, equity: int256, needed: int256) -> bool:
+    """Whether the last tick alone says less of an account than it needs, and others may follow it; PROTOCOL.md 8.16."""
+    # Whoever orders slips in one that is newer than the evidence: what stood before a fall were the tick before it.
+    if under.clock.steady or equity < needed or under.clock.now > under.tick_time + constants.PRICES_GONE:
+        return False
+    return margin.equity(under.risk, settled) < needed
+
+
+@internal
+@pure
 def take_over(forced: bool, under: containers.Conditions, move: containers.Rescue, account: containers.Account, settled: containers.Account, dust: int256, insurance: containers.Account) -> containers.Rescued:
     """Whether the insurance account takes lots, gently where it is forced early; PROTOCOL.md 8.12, 8.16."""
     unused: containers.Slot = containers.Slot(sequence=0, filled=0)
@@ -443,6 +453,12 @@ def take_over(forced: bool, under: containers.Conditions, move: containers.Rescu
     judged: containers.Risk = self.judged_at(True, under.risk, under.previous, settled)
     every: containers.Sums = margin.sums(judged, settled, constants.MARKETS)
     equity: int256 = margin.collateral(settled) + every.value
+    needed: int256 = 0
+    if equity >= every.maintenance:
+        needed = every.maintenance
+    if forced and self.is_disputed(under, settled, equity, needed):
+        refused.code = codes.UNSTEADY
+        return refused
     # The close-out requirement is two thirds of maintenance; whoever forces it stands in for the missing liquidator.
     if equity * 3 >= every.maintenance * 2 and not (forced and equity < every.maintenance):
         refused.code = codes.HEALTHY
@@ -524,7 +540,11 @@ def called(under: containers.Conditions, move: containers.Rescue, insurance: con
     if refused.code != codes.OK:
         return refused
     judged: containers.Risk = self.judged_at(True, under.risk, under.previous, settled)
-    if margin.equity(judged, settled) >= 0:
+    equity: int256 = margin.equity(judged, settled)
+    if self.is_disputed(under, settled, equity, 0):
+        refused.code = codes.UNSTEADY
+        return refused
+    if equity >= 0:
         refused.code = codes.HEALTHY
         return refused
     # It keeps its position, which only an operator can give to somebody: from nothing, at the price of the last tick.

@@ -30,18 +30,18 @@ export const SHIPPED = {
     "creationBytes": 15296
   },
   "Markets": {
-    "runtimeHash": "0xe059d82d4976f60556ece5c0c284a379bb4b55c3110e2b8d3fd9319d9a4d61cf",
-    "runtimeBytes": 17125,
+    "runtimeHash": "0x47ee793dba2ef3eebc06a74f9a6973d75493debcf3a331d88a020c376870c801",
+    "runtimeBytes": 17327,
     "immutableBytes": 0,
-    "creationHash": "0x26870816d726831c2f5b3a3720bcae0c1a4957a967a409d638c71e53c5b800e3",
-    "creationBytes": 17142
+    "creationHash": "0xb72b7701a46ff6ba77be5df89792ccf1d69466763bdfcfc81dd8c9f27ccaae31",
+    "creationBytes": 17344
   },
   "Rescue": {
-    "runtimeHash": "0x7472b1eb7ca22fa8b495381d87474e7de105304fe5061198a29e10942517d9ce",
-    "runtimeBytes": 24266,
+    "runtimeHash": "0xef3564509bb2d562bb23e542ea3939814a4ac8d6452043a896aa1637c0845ab9",
+    "runtimeBytes": 24498,
     "immutableBytes": 0,
-    "creationHash": "0x1186144bf0149429fc6bcd21cdbd87a8a6d41846a0d2a93149ab96a36e1e80d8",
-    "creationBytes": 24283
+    "creationHash": "0xb80a37b13a4541b38dfcb12e7836f1d8cd22d6d7796751677a5828c2395aa0fd",
+    "creationBytes": 24515
   }
 };
 

@@ -665,3 +665,52 @@ def test_a_fund_goes_home_with_its_last_micro_dollar_and_from_a_settled_market_a
     state = venue.build_state(globals, rows)
 
     assert venue.run(state, *(each for each, _ in moves)).codes == tuple(code for _, code in moves)
+
+
+# Equity at the last tick of ten lots that were worth fifty more at the one before, at which they required 90,002.
+DISPUTES: Final = [
+    (90_002, c.HEALTHY, c.HEALTHY),
+    (90_001, c.HEALTHY, c.UNSTEADY),
+    (89_952, c.HEALTHY, c.UNSTEADY),
+    (89_951, c.OK, c.OK),
+    (0, c.OK, c.OK),
+    (-1, c.OK, c.UNSTEADY),
+    (-50, c.OK, c.UNSTEADY),
+    (-51, c.OK, c.OK),
+]
+DISPUTED_FUNDS: Final = [(0, c.HEALTHY, c.HEALTHY), (-50, c.HEALTHY, c.UNSTEADY), (-51, c.OK, c.OK)]
+
+
+def forced_by(index: int, equity: int, **changes: Any) -> int:
+    """The code of a forced rescue of whoever has ten lots and so much at the last tick."""
+    globals = even(**({"tick_time": NOW - constants.FORCED_PRICE_AGE - 1} | changes))
+    globals.markets[0].previous_price = PRICE + 5
+    fund = {FUND: holder(globals, 0, 0, 10**6 * DOLLAR)}
+    state = venue.balanced(
+        globals, fund | {MAKER: holder(globals, 0, -10, MUCH), index: holder(globals, 0, 10, equity)}
+    )
+    entry = venue.entry(
+        constants.FORCED_RESCUE,
+        operations.forced_rescue_payload(0, index, 10),
+        time=globals.tick_time + constants.FORCED_PRICE_AGE,
+    )
+    return venue.run(state, entry).codes[0]
+
+
+@pytest.mark.parametrize(
+    ("index", "equity", "steady", "gap"),
+    [(FIRST, *case) for case in DISPUTES] + [(FUND, *case) for case in DISPUTED_FUNDS],
+)
+def test_an_entry_waits_where_the_older_of_two_ticks_with_a_gap_alone_says_that_nothing_is_to_be_done(
+    index: int, equity: int, steady: int, gap: int
+) -> None:
+    assert forced_by(index, equity) == steady
+    assert forced_by(index, equity, streak=constants.STEADY_TICKS - 1) == gap
+
+
+@pytest.mark.parametrize("index", [FIRST, FUND])
+def test_where_no_tick_came_for_three_days_it_waits_for_none(index: int) -> None:
+    equity = -1 if index == FUND else 90_001
+    gone = NOW - constants.PRICES_GONE
+    assert forced_by(index, equity, streak=1, tick_time=gone) == c.UNSTEADY
+    assert forced_by(index, equity, streak=1, tick_time=gone - 1) == c.HEALTHY
