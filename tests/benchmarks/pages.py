@@ -78,6 +78,16 @@ def gathered(orders_a_second: float) -> int:
     return min(round(GATHER_MS * ORDERS_A_SECOND / orders_a_second), MOST_GATHER_MS)
 
 
+def watched_in(turn: int) -> int:
+    """Which of the two is watched: in the two turns of a pair either one, and either first as often."""
+    return (turn + turn // 2) % 2
+
+
+def paired(ratios: Sequence[float]) -> list[float]:
+    """Of each two turns their geometric mean: what the one node does dearer is once above and once below the line."""
+    return [sqrt(one * other) for one, other in zip(ratios[::2], ratios[1::2], strict=True)]
+
+
 def addressed(call: str, account: int, owner: str, now_ms: int) -> str:
     """A recorded call as somebody sends it now."""
     call = _LATER.sub(lambda found: str(now_ms + int(found[1])), call)
@@ -225,8 +235,7 @@ async def measured(nodes: Sequence[NodeProcess], pages: int, pairs: int, at_once
                 nursery.start_soon(side.crowd.trade, client, orders // 4)
         gather_ms = gathered(min(side.orders_a_second for side in sides))
         for turn in range(2 * pairs):
-            # Either is watched first as often.
-            watched = (turn + turn // 2) % 2
+            watched = watched_in(turn)
             for side in sides:
                 side.begin()
             async with trio.open_nursery() as nursery:
@@ -237,9 +246,8 @@ async def measured(nodes: Sequence[NodeProcess], pages: int, pairs: int, at_once
                     micros[index == watched].append(side.micros())
                     rates.append(side.orders_a_second)
                     side.crowd.stop()
-    # What the one node does dearer than the other is in both turns of a pair, once above and once below the line.
     ratios = [after / before for before, after in zip(*micros.values(), strict=True)]
-    of_pairs = [sqrt(one * other) for one, other in zip(ratios[::2], ratios[1::2], strict=True)]
+    of_pairs = paired(ratios)
     return {
         "pages": pages,
         "orders_at_once": at_once,

@@ -10,7 +10,18 @@ import trio
 from sequencer.client.clock import wall_clock_ms
 from sequencer.client.socket import connected
 from sequencer.devnet.signing_account import SigningAccount
-from tests.benchmarks.pages import RECORDED, addressed, paced, visit
+from tests.benchmarks.pages import (
+    GATHER_MS,
+    MOST_GATHER_MS,
+    ORDERS_A_SECOND,
+    RECORDED,
+    addressed,
+    gathered,
+    paced,
+    paired,
+    visit,
+    watched_in,
+)
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Node, funded, node_inside, still_prices
 from tests.sequencer.node_world import DOLLAR, key
@@ -57,3 +68,19 @@ def test_a_recorded_call_is_somebodys_and_of_now() -> None:
     assert addressed(call, 7, "0xab", 1_000) == (
         '{"account":7,"channel":"account:7","owner":"0xab","expires_at_ms":1005}'
     )
+
+
+def test_what_one_node_does_dearer_than_the_other_is_in_no_pair() -> None:
+    dearer, watching = (1.0, 1.25), 1.04
+    turns = [watched_in(turn) for turn in range(4)]
+    assert turns == [0, 1, 1, 0]
+    ratios = [watching * dearer[watched] / dearer[1 - watched] for watched in turns]
+    assert ratios != pytest.approx([watching] * 4)
+    assert paired(ratios) == pytest.approx([watching] * 2)
+
+
+def test_what_adds_up_is_of_as_many_orders_however_fast_a_node_takes_them() -> None:
+    assert gathered(ORDERS_A_SECOND) == GATHER_MS
+    assert gathered(ORDERS_A_SECOND / 2) == 2 * GATHER_MS
+    # A node lets nobody wait for longer.
+    assert gathered(ORDERS_A_SECOND / 100) == MOST_GATHER_MS
