@@ -9,18 +9,22 @@ _SEAL_BYTES: Final = 32
 
 
 def replace_file(path: Path, content: bytes, *, is_synced: bool = False, is_private: bool = False) -> None:
-    """All of it or nothing; where it is not synced a power cut leaves what was there before, or nothing.
+    """All of it or nothing; where it is not synced a power cut leaves what was there before, or nothing. OSError.
 
     is_private: its owner alone reads it.
     """
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        if is_private:
-            os.fchmod(file.fileno(), 0o600)
-        file.write(content)
-        if is_synced:
-            file.flush()
-            os.fsync(file.fileno())
+    try:
+        with temporary.open("wb") as file:
+            if is_private:
+                os.fchmod(file.fileno(), 0o600)
+            file.write(content)
+            if is_synced:
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        # A write says of no file that there was no room for it.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     temporary.replace(path)
     if is_synced:
         directory = os.open(path.parent, os.O_RDONLY)

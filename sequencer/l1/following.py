@@ -67,11 +67,14 @@ def cut_checkpoint(path: Path, domain: bytes, chunks: int, entries: int) -> None
         path.unlink(missing_ok=True)
 
 
-async def read_checkpoint(path: Path, client: L1Client, domain: bytes) -> Checkpoint | None:
-    """Where the last run had read to, if L1 still has that block; None reads from the beginning."""
+async def read_checkpoint(path: Path, client: L1Client | None, domain: bytes) -> Checkpoint | None:
+    """Where the last run had read to, if L1 still has that block; None reads from the beginning.
+
+    client: None for an L1 that is known to be away.
+    """
     found = _kept_checkpoint(path, domain)
-    if found is None:
-        return None
+    if found is None or client is None:
+        return found
     try:
         block = await client.block(found.block)
     except L1Unavailable:

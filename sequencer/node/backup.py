@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -41,20 +43,32 @@ def back_up(datadir: Path, target: Path, rollup: bytes, chunks: int, cursor: int
     """Copies a datadir that this process holds into a directory that does not exist yet. DatadirUnusable, OSError."""
     if target.exists():
         raise DatadirUnusable(f"{target} is there already: a back-up is made in a directory of its own.")
-    unfinished = target.with_name(target.name + _UNFINISHED)
-    shutil.rmtree(unfinished, ignore_errors=True)
-    files = {}
-    for path in sorted(datadir.rglob("*")):
-        name = path.relative_to(datadir)
-        if path.is_dir() or path.name in _LEFT_OUT or name.parts[0].startswith(_PUT_ASIDE):
-            continue
-        files[name.as_posix()] = _copied(path, unfinished / name)
-    made = Backup(_VERSION, "0x" + rollup.hex(), chunks, cursor, "0x" + root.hex(), files)
-    _write(unfinished / _LIST, msgspec.json.format(msgspec.json.encode(made)))
-    _sync_all(unfinished)
-    unfinished.rename(target)
+    if target.resolve().is_relative_to(datadir.resolve()):
+        raise DatadirUnusable(f"{target} is in the datadir itself: the next back-up would hold this one.")
+    with _unfinished(target) as unfinished:
+        files = {}
+        for path in sorted(datadir.rglob("*")):
+            name = path.relative_to(datadir)
+            if path.is_dir() or path.name in _LEFT_OUT or name.parts[0].startswith(_PUT_ASIDE):
+                continue
+            files[name.as_posix()] = _copied(path, unfinished / name)
+        made = Backup(_VERSION, "0x" + rollup.hex(), chunks, cursor, "0x" + root.hex(), files)
+        _write(unfinished / _LIST, msgspec.json.format(msgspec.json.encode(made)))
+        _sync_all(unfinished)
+        unfinished.rename(target)
     sync_directory(target.parent)
     return made
+
+
+@contextmanager
+def _unfinished(target: Path) -> Iterator[Path]:
+    """Where a copy is made before it has its name; of one that fails nothing is left, on a full disk least of all."""
+    unfinished = target.with_name(target.name + _UNFINISHED)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        yield unfinished
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def read_backup(source: Path) -> Backup:
@@ -77,15 +91,14 @@ def restore(source: Path, datadir: Path) -> Backup:
     made = read_backup(source)
     if datadir.exists() and any(datadir.iterdir()):
         raise DatadirUnusable(f"{datadir} is not empty: a back-up is restored where nothing is.")
-    unfinished = datadir.with_name(datadir.name + _UNFINISHED)
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for name, expected in made.files.items():
-        if _copied(source / name, unfinished / name) != expected:
-            raise DatadirUnusable(f"The back-up {source} changed while it was read: {name}.")
-    _sync_all(unfinished)
-    if datadir.exists():
-        datadir.rmdir()
-    unfinished.rename(datadir)
+    with _unfinished(datadir) as unfinished:
+        for name, expected in made.files.items():
+            if _copied(source / name, unfinished / name) != expected:
+                raise DatadirUnusable(f"The back-up {source} changed while it was read: {name}.")
+        _sync_all(unfinished)
+        if datadir.exists():
+            datadir.rmdir()
+        unfinished.rename(datadir)
     sync_directory(datadir.parent)
     return made
 

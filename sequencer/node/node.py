@@ -1,5 +1,6 @@
 """The node: one nursery around sequencer, L1, poster, prices and API; everything that lasts is in its datadir."""
 
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -46,9 +47,11 @@ from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusab
 from sequencer.node.datadir import Datadir, held
 from sequencer.node.devnet_tasks import run_maker, simulate_oracle
 from sequencer.node.opening import (
+    AWAY_SECONDS,
     chain_of,
     connected,
     go_back,
+    is_recallable,
     keep_levels,
     leave_levels,
     open_engine,
@@ -115,12 +118,9 @@ async def run(
         # Before anything is deployed and paid for; that nobody takes it meanwhile is likely enough.
         await (await open_port(config.port)).aclose()
         async with connected(config, datadir) as client:
-            try:
-                record = await _rollup(config, datadir, client)
-            except L1Away as away:
-                record = recalled_rollup(datadir, away)
+            record, away = await _rollup_or_known(config, datadir, client)
             clock = VenueClock(wall_ms, monotonic_ms, has_slots=record.deployment.chain_id not in DEVNET_CHAINS)
-            learnt = Learnt()
+            learnt = Learnt(away=away)
             while True:
                 with ExitStack() as opened:
                     node = await _opened(config, datadir, client, record, clock, opened, learnt)
@@ -155,6 +155,8 @@ async def _opened(
         opened.callback(journal.close)
         known: Known | None = None
         try:
+            if learnt.away is not None:
+                raise learnt.away
             await _meet_time(client, clock)
             fixed = await parameters_of(client, record.deployment.bridge)
             engine = await open_engine(config, datadir, record, client, journal, clock)
@@ -166,9 +168,25 @@ async def _opened(
         opened.callback(leave_levels, engine, datadir.levels)
         clock.met_state(engine.state.commitment.timestamp)
         ground = Ground(config, datadir, client, record, fixed, engine, journal, clock, known)
-        return Node(ground, await read_checkpoint(datadir.checkpoint, client, record.deployment.domain), learnt)
+        asked = client if known is None else None
+        return Node(ground, await read_checkpoint(datadir.checkpoint, asked, record.deployment.domain), learnt)
     except JournalError as error:
         raise unreadable(error) from None
+
+
+async def _rollup_or_known(
+    config: NodeConfig, datadir: Datadir, client: L1Client
+) -> tuple[DeploymentRecord, L1Away | None]:
+    """The rollup that is served, and whether L1 is away and what is known of it has to do meanwhile. CannotStart.
+
+    Where enough is known an L1 that takes calls and answers none is away as soon as any other: a client asks for long.
+    """
+    try:
+        with trio.move_on_after(AWAY_SECONDS if is_recallable(datadir) else math.inf):
+            return await _rollup(config, datadir, client), None
+        raise L1Away(f"the L1 node at {client.place} has not said in {AWAY_SECONDS} s which rollup it has")
+    except L1Away as away:
+        return recalled_rollup(datadir, away), away
 
 
 async def _rollup(config: NodeConfig, datadir: Datadir, client: L1Client) -> DeploymentRecord:
@@ -184,11 +202,12 @@ async def _meet_time(client: L1Client, clock: VenueClock) -> None:
 
 
 class Learnt(msgspec.Struct, frozen=True):
-    """What a node that went back with L1 still knows: the batch that it has found not to replay, and the lie for which
-    the stream beside it is not asked again."""
+    """What is known when a node is opened: that L1 is away; where it went back with L1, the batch that it has found not
+    to replay, and the lie for which the stream beside it is not asked again."""
 
     contradicted: bytes = b""
     liar: Untrue | None = None
+    away: L1Away | None = None
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -387,8 +406,7 @@ class Node:
             nursery.start_soon(self._keep_levels)
             nursery.start_soon(self._bookkeeping.run)
             nursery.start_soon(self._methods.run)
-            if self._ground.config.is_posting:
-                nursery.start_soon(self._leave_when_asked, nursery.cancel_scope)
+            nursery.start_soon(self._leave_when_asked, nursery.cancel_scope)
             task_status.started(
                 Running(
                     url=url,
@@ -445,7 +463,9 @@ class Node:
         datadir = self._ground.datadir
         while True:
             bond_id = datadir.asked()
-            if bond_id is not None:
+            if bond_id is not None and not self._ground.config.is_posting:
+                datadir.answer(refused="this node posts nothing, and has no seat to give away")
+            elif bond_id is not None:
                 try:
                     done = await self._hand_over.run(bond_id)
                 except (CannotHandOver, L1Error) as error:

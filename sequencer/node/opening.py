@@ -51,6 +51,8 @@ from sequencer.node.embedded_l1 import embedded_l1, has_chain
 from sequencer.sequencing.journal import Journal, JournalError, JournalInUse, has_segments
 from sequencer.sequencing.staged_store import BufferedStore
 
+# A start that can go on without L1 waits so long for it.
+AWAY_SECONDS: Final = 60.0
 _RECORDS_A_TURN: Final = 128
 _OF_THE_DISK: Final = (EACCES, EPERM, EROFS, ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE)
 _MENDED: Final = (
@@ -351,10 +353,16 @@ async def open_engine(
     return _engine_on(datadir, record)
 
 
+def is_recallable(datadir: Datadir) -> bool:
+    """Whether a datadir knows enough to go on while L1 is away. DatadirUnusable."""
+    record = datadir.record()
+    return record is not None and read_known(datadir.path, record.deployment.domain) is not None
+
+
 def recalled_rollup(datadir: Datadir, away: L1Away) -> DeploymentRecord:
     """The rollup of a datadir that knows enough to go on while L1 is away; raises `away` where it does not."""
     record = datadir.record()
-    if record is None or read_known(datadir.path, record.deployment.domain) is None:
+    if record is None or not is_recallable(datadir):
         raise away
     return record
 

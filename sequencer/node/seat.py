@@ -199,10 +199,16 @@ def hand_over(options: HandOverOptions) -> None:
         path = options.datadir.expanduser()
         if not datadirs.is_held(path):
             raise CommandFailed(f"No node runs on {path}: a seat is handed over by the node that has it.", EXIT_DATADIR)
-        datadirs.ask(path, options.bond_id)
+        try:
+            datadirs.ask(path, options.bond_id)
+        except OSError as error:
+            raise CommandFailed(f"The node cannot be asked: {error}.", EXIT_DATADIR) from None
         while (said := datadirs.answered(path)) is None:
             if not datadirs.is_held(path):
-                raise CommandFailed("The node ended before it had handed its seat over: see its log.", EXIT_BROKEN)
+                raise CommandFailed(
+                    "The node ended and did not say whether it had handed its seat over: see its log, and `show`.",
+                    EXIT_BROKEN,
+                )
             await trio.sleep(_LOOK_SECONDS)
         refused = said.pop("refused")
         if refused:

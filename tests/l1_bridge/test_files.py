@@ -24,9 +24,11 @@ def test_what_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as refused:
         replace_file(path, b"new", is_synced=True)
     assert path.read_bytes() == b"old"
+    # The system names no file there, and whoever reads of it has to know which.
+    assert refused.value.filename == str(path)
 
 
 def test_what_is_kept_for_one_owner_is_read_by_him_alone_and_whole(tmp_path: Path) -> None:

@@ -238,6 +238,7 @@ async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginn
         following._save(kept := here.view.settle(settled_at))
         assert kept.entries == 0
         assert await read_checkpoint(tmp_path / "c", here.client, domain) == kept
+        assert await read_checkpoint(tmp_path / "c", None, domain) == kept
         # Of another rollup, however much of this L1 it names.
         assert await read_checkpoint(tmp_path / "c", here.client, b"\x09" * 32) is None
         # A store that goes back keeps it where it has all that was read, and not where it ends before.

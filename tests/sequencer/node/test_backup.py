@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -37,6 +38,37 @@ def test_nothing_is_copied_over_anything(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     restore(tmp_path / "copy", tmp_path / "empty")
     assert (tmp_path / "empty" / "deployment.json").exists()
+
+
+def test_a_copy_is_not_made_within_what_it_is_of(tmp_path: Path) -> None:
+    path = datadir(tmp_path / "node", history())
+    for target in (path / "copy", path / "deep" / "copy", path / ".." / "node" / "copy"):
+        with pytest.raises(DatadirUnusable, match="in the datadir itself"):
+            back_up(path, target, BRIDGE, 6, 30, b"")
+    back_up(path, path / ".." / "copy", BRIDGE, 6, 30, b"")
+    assert sorted(each.name for each in path.iterdir()) == ["deployment.json", "journal", STATE]
+
+
+def test_of_a_copy_that_finds_no_room_nothing_is_left(tmp_path: Path) -> None:
+    path = datadir(tmp_path / "node", history())
+    made = back_up(path, tmp_path / "copy", BRIDGE, 6, 30, b"")
+    room = len(made.files) - 1
+
+    def full(file: int) -> None:
+        nonlocal room
+        room -= 1
+        if room <= 0:
+            raise OSError(28, "No space left on device")
+
+    before = sorted(each.name for each in tmp_path.iterdir())
+    for act in (
+        lambda: back_up(path, tmp_path / "other", BRIDGE, 6, 30, b""),
+        lambda: restore(tmp_path / "copy", tmp_path / "other"),
+    ):
+        room = len(made.files) - 1
+        with patch("sequencer.node.backup.os.fsync", full), pytest.raises(OSError, match="No space"):
+            act()
+        assert sorted(each.name for each in tmp_path.iterdir()) == before
 
 
 def test_a_copy_that_is_not_whole_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -12,10 +13,11 @@ import trio
 
 from l1_bridge.client.client import L1Client
 from sequencer.l1.known import KNOWN
+from sequencer.node import node as nodes
 from sequencer.node.config import L1Away, L1Unusable, NodeConfig
 from sequencer.node.node import Running, run
 from tests.l1_bridge.l1_nodes import anvil
-from tests.l1_bridge.weather import Fault, Weather, weather_proxy
+from tests.l1_bridge.weather import Ask, Fault, Weather, weather_proxy
 from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.trio
@@ -78,6 +80,35 @@ async def test_an_outage_and_a_crash_stop_no_trading(tmp_path: Path) -> None:
                     assert await client.chain_id() == 31_337
     said = [line["event"] for line in lines]
     assert said.index("l1.away") < said.index("l1.back")
+
+
+class Deaf(Weather):
+    """While `is_deaf` a call is taken and never answered: its sender waits for as long as he likes."""
+
+    is_deaf = False
+
+    async def respond(self, content: bytes, ask: Ask) -> tuple[int, bytes]:
+        """As the L1 says, or never."""
+        if self.is_deaf:
+            await trio.sleep_forever()
+        return await super().respond(content, ask)
+
+
+async def test_an_l1_that_takes_calls_and_answers_none_is_away_as_soon_as_any_other(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as lines, anvil("--block-time", "0.2") as l1:
+        weather = Deaf(Random(1), [], trio.current_time)
+        async with weather_proxy(weather, l1.url) as url:
+            config = config_on(url, tmp_path / "node")
+            async with up(config) as running:
+                await until_posted(running)
+            weather.is_deaf = True
+            with patch.object(nodes, "AWAY_SECONDS", 0.2), trio.fail_after(PATIENCE_SECONDS):
+                async with up(config) as running:
+                    sealed = running.engine.chunk_count
+                    while running.engine.chunk_count < sealed + 2:
+                        await trio.sleep(0.05)
+    (away,) = [line["why"] for line in lines if line["event"] == "l1.away"]
+    assert "has not said in 0.2 s" in away
 
 
 async def test_an_l1_that_comes_back_as_another_one_ends_the_node(tmp_path: Path) -> None:

@@ -44,6 +44,18 @@ def test_a_seat_goes_from_one_operator_to_the_next_and_the_bond_home(tmp_path: P
             assert node.client.status()["ready"]
 
 
+def test_a_node_without_a_seat_says_so_and_one_that_cannot_be_asked_is_not(tmp_path: Path) -> None:
+    with some_l1(tmp_path / "l1") as l1, node_inside(tmp_path / "node", "--l1-rpc-url", l1.url, "--deploy") as node:
+        rollup = ("--rollup-address", "0x" + node.rollup.hex())
+        with node_inside(tmp_path / "reader", "--l1-rpc-url", l1.url, "--follow", *rollup):
+            code, _, error = asked("hand-over", "--datadir", str(tmp_path / "reader"), "2")
+            assert (code, "posts nothing, and has no seat" in error) == (2, True)
+            # No room for what is asked.
+            (tmp_path / "reader" / "hand-over.tmp").symlink_to("/dev/full")
+            code, _, error = asked("hand-over", "--datadir", str(tmp_path / "reader"), "2")
+            assert (code, "No space left on device" in error, "hand-over.json" in error) == (4, True, True)
+
+
 def test_a_second_bond_is_said_where_a_first_one_was(tmp_path: Path) -> None:
     code, _, error = asked("bond-again", "--datadir", str(tmp_path))
     assert (code, "--take-seat alone says it" in error) == (2, True)
