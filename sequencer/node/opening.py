@@ -135,7 +135,14 @@ async def rollup_of(config: NodeConfig, datadir: Datadir, client: L1Client, oper
         record = await _deployed(config, client, operator)
     else:
         raise CannotStart("Say which rollup with --rollup-address, or deploy a new one with --deploy.")
-    datadir.keep_record(record)
+    try:
+        datadir.keep_record(record)
+    except OSError as error:
+        at = "0x" + record.deployment.bridge.hex()
+        paid = (
+            "" if named or config.is_l1_embedded else f" The rollup {at} is deployed: start with --rollup-address {at}."
+        )
+        raise DatadirUnusable(f"The datadir {datadir.path} takes nothing: {error}. {WRITABLE}{paid}") from None
     if not config.is_l1_embedded and not named:
         # Contracts on somebody's L1 were paid for, and this is the only place that says where they are.
         datadir.keep()

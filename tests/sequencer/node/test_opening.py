@@ -93,6 +93,23 @@ async def test_nothing_is_deployed_on_somebodys_l1_unasked(tmp_path: Path) -> No
         assert datadir.record() is None
 
 
+@pytest.mark.trio
+async def test_where_a_rollup_is_that_no_disk_remembers_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is paid for, and the datadir is removed again."""
+
+    async def deployed(*given: object) -> DeploymentRecord:
+        return RECORD
+
+    monkeypatch.setattr("sequencer.node.opening._deployed", deployed)
+    config = NodeConfig(datadir=tmp_path, l1_rpc_url="http://l1.invalid", is_deploy_allowed=True)
+    with held(tmp_path) as datadir:
+        (tmp_path / "deployment.tmp").symlink_to("/dev/full")
+        with pytest.raises(DatadirUnusable, match=f"No space .*: start with --rollup-address 0x{BRIDGE.hex()}"):
+            await rollup_of(config, datadir, cast(L1Client, Chain(31_337)), development_key(0))
+
+
 def test_a_new_rollup_begins_with_what_its_operator_chose() -> None:
     config = NodeConfig(datadir=Path("node"), posting_fee_micros=22_848, grace_ms=60_000, maker_fee_ppm=1)
     config = msgspec.structs.replace(config, taker_fee_ppm=2, minimum_notional_micros=3)
