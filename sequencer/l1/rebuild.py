@@ -170,13 +170,19 @@ def write_genesis(directory: Path, record: DeploymentRecord) -> None:
 
 
 async def rebuild_state(
-    client: L1Client, record: DeploymentRecord, datadir: Path, now_ms: int, reached: Callable[[int, int], None]
+    client: L1Client,
+    record: DeploymentRecord,
+    datadir: Path,
+    now_ms: int,
+    reached: Callable[[int, int], None],
+    make_way: Callable[[], None] = lambda: None,
 ) -> RebuiltState:
     """Puts a store that holds what L1 holds where the datadir has none. L1Error, Contradicted, StoreUnavailable.
 
     Killed at any moment there is a whole store or none. The journal of the datadir has to be empty.
+    make_way: called once it is whole, where a state or a journal may still stand in its place.
     """
-    with _unfinished(datadir, record) as store:
+    with _unfinished(datadir, record, make_way) as store:
         keeper = StoreKeeper(store, reached)
         rebuilt = await _replayed(client, record, keeper)
         commitment, globals = rebuilt.state.commitment, rebuilt.state.globals
@@ -195,20 +201,29 @@ async def rebuild_state(
 
 
 @contextmanager
-def _unfinished(datadir: Path, record: DeploymentRecord) -> Iterator[LevelDbStore]:
-    """A store that says of which rollup it is, and nothing else; it becomes the datadir's where the body ends well."""
-    assert not (datadir / STATE).exists(), "a state is not built over another"
+def _unfinished(
+    datadir: Path, record: DeploymentRecord, make_way: Callable[[], None] = lambda: None
+) -> Iterator[LevelDbStore]:
+    """A store that says of which rollup it is, and nothing else; it becomes the datadir's where the body ends well.
+
+    Else nothing is left of it: it may have taken the room that was there.
+    """
     unfinished = datadir / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
-    store = LevelDbStore(unfinished)
     try:
-        store.write({IDENTITY_KEY: record.encode()}, sync=True)
-        yield store
+        store = LevelDbStore(unfinished)
+        try:
+            store.write({IDENTITY_KEY: record.encode()}, sync=True)
+            yield store
+        finally:
+            store.close()
+        sync_directory(unfinished)
+        make_way()
+        assert not (datadir / STATE).exists(), "a state is not built over another"
+        unfinished.rename(datadir / STATE)
+        sync_directory(datadir)
     finally:
-        store.close()
-    sync_directory(unfinished)
-    unfinished.rename(datadir / STATE)
-    sync_directory(datadir)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 async def _replayed(client: L1Client, record: DeploymentRecord, keeper: StoreKeeper) -> Rebuilt:

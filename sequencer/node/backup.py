@@ -89,6 +89,8 @@ def read_backup(source: Path) -> Backup:
 def restore(source: Path, datadir: Path) -> Backup:
     """Makes a datadir of a back-up where there is none. DatadirUnusable, OSError."""
     made = read_backup(source)
+    if datadir.resolve().is_relative_to(source.resolve()):
+        raise DatadirUnusable(f"{datadir} is in the back-up itself, which stays as it was made.")
     if datadir.exists() and any(datadir.iterdir()):
         raise DatadirUnusable(f"{datadir} is not empty: a back-up is restored where nothing is.")
     with _unfinished(datadir) as unfinished:

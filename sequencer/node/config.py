@@ -1,6 +1,8 @@
 """What the operator chose, and the errors by which a start says that it does not go together."""
 
+import os
 from collections.abc import Mapping
+from errno import EACCES, EDQUOT, EFBIG, EMFILE, ENFILE, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Final
 
@@ -84,6 +86,14 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WRITABLE: Final = "The node's user has to own the datadir and all that is in it, and the disk needs room."
+_OF_THE_DISK: Final = (EACCES, EPERM, EROFS, ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE)
+
+
+def is_of_the_disk(error: Exception) -> bool:
+    """Whether room or permission is missing, and nothing is damaged: by its number, or by what a store says of it."""
+    cause = error.__cause__ or error
+    said = f"{error} {cause}"
+    return getattr(cause, "errno", None) in _OF_THE_DISK or any(os.strerror(code) in said for code in _OF_THE_DISK)
 
 
 class CannotStart(Exception):

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from errno import EACCES, EDQUOT, EFBIG, EMFILE, ENFILE, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +44,16 @@ from sequencer.l1.following import cut_checkpoint
 from sequencer.l1.known import Known, read_known
 from sequencer.l1.poster import Clocks, Poster, seat_now
 from sequencer.node.checking import JOURNAL_LIMITS
-from sequencer.node.config import WRITABLE, CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
+from sequencer.node.config import (
+    WRITABLE,
+    CannotStart,
+    DatadirUnusable,
+    L1Away,
+    L1Unusable,
+    NodeConfig,
+    is_of_the_disk,
+    unusable,
+)
 from sequencer.node.datadir import RECORD, Datadir
 from sequencer.node.embedded_l1 import embedded_l1, has_chain
 from sequencer.sequencing.journal import Journal, JournalError, JournalInUse, has_segments
@@ -54,7 +62,6 @@ from sequencer.sequencing.staged_store import BufferedStore
 # A start that can go on without L1 waits so long for it.
 AWAY_SECONDS: Final = 60.0
 _RECORDS_A_TURN: Final = 128
-_OF_THE_DISK: Final = (EACCES, EPERM, EROFS, ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE)
 _MENDED: Final = (
     "Where the disk has room, and is the node's own, `catenary datadir repair` mends what can be mended, and says what "
     "is missing."
@@ -299,9 +306,7 @@ def unreadable(error: JournalError) -> DatadirUnusable:
     """What an operator is told of a journal that cannot be used."""
     if isinstance(error, JournalInUse):
         return DatadirUnusable(str(error))
-    cause = error.__cause__
-    is_refused = isinstance(cause, OSError) and cause.errno in _OF_THE_DISK
-    return DatadirUnusable(f"{error} {WRITABLE if is_refused else _MENDED}")
+    return DatadirUnusable(f"{error} {WRITABLE if is_of_the_disk(error) else _MENDED}")
 
 
 async def open_engine(

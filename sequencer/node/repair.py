@@ -27,7 +27,7 @@ from sequencer.history.history import History
 from sequencer.l1 import rebuild
 from sequencer.l1.resequence import STATE, sync_directory
 from sequencer.node.checking import JOURNAL_LIMITS, Checked, check, check_state, foreign_head
-from sequencer.node.config import DatadirUnusable
+from sequencer.node.config import WRITABLE, DatadirUnusable, is_of_the_disk
 from sequencer.node.datadir import RECORD, Datadir, lineage_of
 from sequencer.sequencing.journal import Journal, JournalError, has_segments, whole_records
 from sequencer.sequencing.rederiving import NotMade, posted, rederived
@@ -119,6 +119,11 @@ async def mend(datadir: Datadir, record: DeploymentRecord, backup: Path | None, 
                 found = _whole(unfinished, journal, record)
                 await _require_no_less(unfinished, found, checked, record, client)
             except (*_NOT_SO, OSError, msgspec.DecodeError) as error:
+                if is_of_the_disk(error):
+                    # Nobody knows yet what is lost: with room it may be nothing.
+                    raise DatadirUnusable(
+                        f"{how} needs room: {reason_of(error)}. Nothing was done. {WRITABLE}"
+                    ) from None
                 tried.append(f"{how}: {error}")
                 continue
             put_aside(datadir.path, STATE)
@@ -167,12 +172,18 @@ def _begin_journal(datadir: Datadir) -> None:
 
 
 async def mend_from_l1(datadir: Datadir, record: DeploymentRecord, client: L1Client) -> Mended:
-    """Gives up all that L1 does not hold. L1Error, Contradicted; killed meanwhile, the next start goes on with it."""
-    put_aside(datadir.path, "journal")
-    put_aside(datadir.path, STATE)
-    datadir.checkpoint.unlink(missing_ok=True)
-    _begin_journal(datadir)
-    told = await rebuild.rebuild_state(client, record, datadir.path, wall_clock_ms(), lambda batch, of: None)
+    """Gives up all that L1 does not hold. L1Error, Contradicted, StoreUnavailable: then all is where it was.
+
+    Killed at the very end, the next start goes on with it.
+    """
+
+    def make_way() -> None:
+        put_aside(datadir.path, "journal")
+        put_aside(datadir.path, STATE)
+        datadir.checkpoint.unlink(missing_ok=True)
+        _begin_journal(datadir)
+
+    told = await rebuild.rebuild_state(client, record, datadir.path, wall_clock_ms(), lambda batch, of: None, make_way)
     lost = "open orders, soft cancels, and what was acknowledged and not posted"
     return Mended("rebuilt from L1", told.chunks, told.root, lost)
 
@@ -239,6 +250,13 @@ async def _recorded(state: Path, record: DeploymentRecord, client: L1Client, tar
                 store.write(row, sync=True)
     finally:
         store.close()
+
+
+def reason_of(error: Exception) -> str:
+    """In one line; copying a directory tells each of its files."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return str(error).removesuffix(".")
 
 
 def _copy(state: Path, target: Path) -> None:

@@ -322,10 +322,11 @@ def _read(path: Path) -> "Iterator[LevelDbStore]":
 @contextmanager
 def _refusals() -> Iterator[None]:
     from sequencer.node.config import WRITABLE, DatadirUnusable
+    from sequencer.node.repair import reason_of
 
     try:
         yield
     except DatadirUnusable as error:
         raise CommandFailed(str(error), EXIT_DATADIR) from None
     except OSError as error:
-        raise CommandFailed(f"The disk refuses: {error}. {WRITABLE}", EXIT_DATADIR) from None
+        raise CommandFailed(f"The disk refuses: {reason_of(error)}. {WRITABLE}", EXIT_DATADIR) from None

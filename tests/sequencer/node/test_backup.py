@@ -46,6 +46,8 @@ def test_a_copy_is_not_made_within_what_it_is_of(tmp_path: Path) -> None:
         with pytest.raises(DatadirUnusable, match="in the datadir itself"):
             back_up(path, target, BRIDGE, 6, 30, b"")
     back_up(path, path / ".." / "copy", BRIDGE, 6, 30, b"")
+    with pytest.raises(DatadirUnusable, match="in the back-up itself"):
+        restore(tmp_path / "copy", tmp_path / "copy" / "node")
     assert sorted(each.name for each in path.iterdir()) == ["deployment.json", "journal", STATE]
 
 

@@ -5,19 +5,26 @@ import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import cast
+from unittest.mock import patch
 
 import msgspec
 import pytest
 import trio
 
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
 from prover.contracts.deployment import DeploymentRecord
 from prover.state.leveldb import LevelDbStore
+from prover.state.store import StoreUnavailable
 from prover.stf.constants import ORDER
 from sequencer.engine.records import IDENTITY_KEY, WRITE_KEY, Input, number_key
 from sequencer.l1.rebuild import UNFINISHED
 from sequencer.l1.resequence import STATE
+from sequencer.node import repair
 from sequencer.node.backup import back_up
 from sequencer.node.checking import JOURNAL_LIMITS, Checked, check, check_state
+from sequencer.node.config import DatadirUnusable
 from sequencer.node.datadir import Datadir, held
 from sequencer.node.repair import Irreparable, Mended, cut_journal, mend, settle_record
 from sequencer.sequencing.journal import Journal
@@ -74,6 +81,39 @@ def is_as_before(path: Path, world: World) -> bool:
 def put_aside(path: Path) -> list[str]:
     """What was damaged, and is kept."""
     return sorted(entry.name for entry in path.iterdir() if ".damaged." in entry.name)
+
+
+def test_where_room_is_missing_nothing_is_called_lost(path: Path, played: World) -> None:
+    """Whoever read that it is would give up what a larger disk brings back."""
+    flip(next((path / STATE).glob("*.l*")), 0.5)
+    full = OSError(28, "No space left on device")
+    as_copied = shutil.Error([("from", "to", str(full))])
+    as_stored = StoreUnavailable("The store cannot be written: IO error: 000003.log: No space left on device.")
+    for kind, place in ((full, "_copy"), (as_copied, "_copy"), (as_stored, "_whole")):
+        with patch.object(repair, place, side_effect=kind), pytest.raises(DatadirUnusable) as refused:
+            mended(path)
+        assert "needs room: " in str(refused.value)
+        assert str(refused.value).count("No space left on device") == 1
+        assert "lose" not in str(refused.value)
+        assert (put_aside(path), (path / UNFINISHED).exists()) == ([], False)
+    assert mended(path).lost == ""
+    assert is_as_before(path, played)
+
+
+@pytest.mark.parametrize("error", [L1Unavailable("it went away"), StoreUnavailable("no room")])
+def test_what_was_to_be_given_up_stands_until_l1_has_given_all_in_its_place(
+    path: Path, played: World, error: Exception
+) -> None:
+    async def given_up(opened: Datadir) -> None:
+        # No client is asked: the replay fails before.
+        with patch("sequencer.l1.rebuild._replayed", side_effect=error), pytest.raises(type(error)):
+            await repair.mend_from_l1(opened, RECORD, cast(L1Client, None))
+
+    with held(path) as opened:
+        opened.keep()
+        trio.run(given_up, opened)
+    assert (put_aside(path), (path / UNFINISHED).exists()) == ([], False)
+    assert is_as_before(path, played)
 
 
 def test_what_is_whole_is_left_alone(path: Path, played: World) -> None:
