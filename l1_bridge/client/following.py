@@ -92,6 +92,8 @@ class Follower:
         self._depth = depth
         self._recent: deque[Block] = deque(resume, maxlen=memory_blocks)
         self._is_whole = is_whole
+        # When it had last come as far as the node says that the chain goes, or further on the way there.
+        self.heard_at = -math.inf
 
     @property
     def remembered(self) -> tuple[Block, ...]:
@@ -115,7 +117,10 @@ class Follower:
         first = self.next_block
         # A page per poll lets a caller store its progress on the way through a long history.
         last = min(target, first + min(self._client.options.page_blocks, self._recent.maxlen or 1) - 1)
-        return list(await self._advance(first, last)) if first <= last else []
+        found = await self._advance(first, last) if first <= last else []
+        if found or first > last:
+            self.heard_at = trio.current_time()
+        return list(found)
 
     async def events(self) -> AsyncIterator[Applied | Reverted]:
         """Events for ever; asks every `poll_seconds` while nothing new is there. Transport failures end it."""

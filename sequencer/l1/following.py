@@ -1,5 +1,6 @@
 """Follows the bridge twice: at the head for what is posted, behind finality for what may be consumed."""
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from prover.history.absence import missing_batch, missing_entry
 from prover.stf import codes, constants
 from prover.stf.replay import UNCONSUMED, outlasts
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
+from sequencer.l1.postable import PATIENCE_SECONDS, Reason
+from sequencer.sequencing.admission import Taking
 from sequencer.sequencing.sequencer import Sequencer
 
 # Within the datadir.
@@ -266,6 +269,15 @@ class Following:
             nursery.start_soon(self._latest.run, self._apply_latest)
             nursery.start_soon(self._finalized.run, self._apply_finalized)
             nursery.start_soon(self._queue.run)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """That L1 was not read for so long that what it holds may be other: for whoever shows nothing else."""
+        silent_seconds = trio.current_time() - self._latest.heard_at
+        if not PATIENCE_SECONDS <= silent_seconds < math.inf:
+            return ()
+        said = f"L1 was not read for {silent_seconds:.0f} s: what came onto it since then is not shown."
+        return (Reason("UNREAD", said, Taking.NOTHING),)
 
     async def _read_final_logs(self) -> None:
         """What is final is read by its logs alone, page by page: headers matter only where the chain may still turn."""

@@ -317,7 +317,8 @@ class Node:
 
     def _reasons(self) -> tuple[Reason, ...]:
         if self._follower is not None:
-            return (*self._follower.reasons, *(self._soft.tail.reasons if self._soft else ()))
+            soft = self._soft.tail.reasons if self._soft else ()
+            return (*self._following.reasons, *self._follower.reasons, *soft)
         return (*self._hand_over.reasons, *self._watch.reasons)
 
     def _tell(self, outcome: Processed) -> None:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -28,6 +29,7 @@ from sequencer.l1.resequence import STATE
 from sequencer.node.config import DatadirUnusable
 from sequencer.node.datadir import lineage_of
 from sequencer.node.node import Running
+from tests.l1_bridge.weather import Fault, Weather, weather_proxy
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node.test_succession import able, positions, posted, proven, stage, traded
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, LOTS, PRICES, key, owner
@@ -273,6 +275,27 @@ async def test_a_sequencers_datadir_is_not_followed_in(tmp_path: Path) -> None:
         (error,) = refused.value.exceptions
         assert isinstance(error, DatadirUnusable)
         assert "is a sequencer's" in str(error)
+
+
+async def test_one_that_cannot_read_l1_says_so_until_it_has_read_all_of_it(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here, here.up("first") as first:
+        await posted(first)
+        weather = Weather(Random(1), [], trio.current_time)
+        with patch("sequencer.l1.following.PATIENCE_SECONDS", 0.5):
+            async with (
+                weather_proxy(weather, here.url) as url,
+                here.up("reader", l1_rpc_url=url, **FOLLOWING) as reader,
+            ):
+                await same(reader, first)
+                # Nobody listens; then somebody does, who leaves out the logs of what is new.
+                for kind in ("silent", "late logs"):
+                    weather.faults = [Fault(kind, 0, float("inf"))]
+                    await told(reader.url, "UNREAD")
+                    weather.faults = []
+                    await posted(first)
+                    await same(reader, first)
+                    while not await is_ready(reader.url):
+                        await trio.sleep(0.05)
 
 
 async def soft(url: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
