@@ -1,20 +1,18 @@
 """Practice from end to end: six buttons, and what each is there to show."""
 
 import re
+from decimal import Decimal
 
 from playwright.sync_api import Locator, expect
 
 from tests.browser.chromium import Tab
 
 
-def row(card: Locator, title: str) -> str:
-    """What stands beside a title."""
-    return card.locator("dl > div", has=card.page.get_by_text(title, exact=True)).locator("dd").inner_text()
-
-
-def micros(text: str) -> int:
-    """Dollars as they are written, in cents and more."""
-    return round(float(text.strip().replace(",", "").replace("−", "-")) * 10**6)
+def exact(card: Locator, title: str) -> list[Decimal]:
+    """The dollars beside a title to the last digit, as they stand behind each number: cents are rounded."""
+    numbers = card.locator("dl > div", has=card.page.get_by_text(title, exact=True)).locator("dd .number[title]")
+    told = [one.get_attribute("title") or "" for one in numbers.all()]
+    return [Decimal(text.removesuffix(" dollars").replace(",", "").replace("−", "-")) for text in told]
 
 
 def test_six_buttons_lead_from_nothing_to_the_exit(opened: Tab) -> None:
@@ -54,5 +52,5 @@ def test_six_buttons_lead_from_nothing_to_the_exit(opened: Tab) -> None:
     # What the exit has cost stands beside what there was and what was left.
     page.goto("/#/pool")
     card = page.get_by_role("article", name=re.compile("^forced close")).first
-    before, left = (micros(text) for text in row(card, "Equity before, and left").split("→"))
-    assert micros(row(card, "What it cost, the price of asking nobody").split()[0]) == before - left
+    before, left = exact(card, "Equity before, and left")
+    assert exact(card, "What it cost, the price of asking nobody") == [before - left]

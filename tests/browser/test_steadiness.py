@@ -14,7 +14,7 @@ from tests.browser.test_views import VIEWS, show
 from tests.sequencer.node_process import Node
 
 INJECTED: Final = Path(__file__).parent / "injected"
-# Cumulative layout shift; browsers call less than 0.1 good.
+# Cumulative layout shift, as browsers measure it; they call less than 0.1 good.
 MOST_SHIFT: Final = 0.02
 CASES: Final = tuple(product(VIEWS, (WIDE, NARROW)))
 # Two a step, since a step waits for two frames.

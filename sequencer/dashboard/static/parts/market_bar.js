@@ -42,7 +42,7 @@ export function MarketBar({ found }) {
       <div><dt>24 h</dt><dd>${change(day, found)}</dd></div>
       <div class="wide"><dt>24 h high, low</dt><dd class="number">${day?.high_ticks ? `${price(day.high_ticks, found)} / ${price(day.low_ticks ?? 0, found)}` : "no trades"}</dd></div>
       <div class="wide"><dt>24 h volume</dt><dd class="number">${day ? dollars(day.volume_micros, { digits: 0 }) : "—"}</dd></div>
-      <div title="What longs pay shorts in an hour, at the premium of now; below zero, what shorts pay longs."><dt>Funding, 1 h</dt><dd class="number">${funding(found.funding_rate_ppb)} <${NextHour} /></dd></div>
+      <div class="funding" title="What longs pay shorts in an hour, at the premium of now; below zero, what shorts pay longs."><dt>Funding, 1 h</dt><dd class="number">${funding(found.funding_rate_ppb)} <${NextHour} /></dd></div>
       <div><dt>Open interest</dt><dd class="number" title="${size(found.open_interest_lots, found)} ${found.name}">${dollars(BigInt(found.open_interest_lots) * BigInt(found.price_ticks), { digits: 0 })}</dd></div>
       ${found.status !== "open" && html`<div><dt>Market</dt><dd class="warning">${found.status}: only reduce-only orders</dd></div>`}
     </dl>
@@ -51,10 +51,10 @@ export function MarketBar({ found }) {
 
 /** Against what was first traded within a day, or nothing. @param {StatisticsView | undefined} day @param {import("../wire").MarketView} one */
 function change(day, one) {
-  if (!day?.open_ticks) return html`<span class="soft">—</span>`;
+  if (!day?.open_ticks) return html`<span class="soft change">—</span>`;
   const open = BigInt(day.open_ticks);
   const bp = Number(((BigInt(one.price_ticks) - open) * 10_000n) / open);
-  return html`<span class="number ${bp > 0 ? "gain" : bp < 0 ? "loss" : ""}">${basisPoints(bp, 2)}</span>`;
+  return html`<span class="number change ${bp > 0 ? "gain" : bp < 0 ? "loss" : ""}">${basisPoints(bp, 2)}</span>`;
 }
 
 /** @param {number} ppb */

@@ -93,12 +93,13 @@ function Batches({ said }) {
   <div class="scroll" tabindex="0" role="region" aria-label="Table: Batches"><table class=${isNamed ? "judged" : ""}>
     <thead><tr><th>Batch</th><th>Life</th>${isNamed && html`<th>Challenger</th>`}<th>Posted</th><th>Chunks</th><th>Bytes</th><th>Gas</th><th>Ether</th></tr></thead>
     <tbody>
-      ${status.value && html`<tr><td>next</td><td><${Life} finality="sequenced" /></td>${isNamed && html`<td></td>`}<td></td><${Chunks} count=${Math.max(0, status.value.sequenced.chunk - status.value.posted.chunks)} /><td></td><td></td><td></td></tr>`}
-      ${batches.map((one) => {
+      <tr><td>next</td><td><${Life} finality="sequenced" /></td>${isNamed && html`<td></td>`}<td></td><${Chunks} count=${status.value && Math.max(0, status.value.sequenced.chunk - status.value.posted.chunks)} /><td></td><td></td><td></td></tr>
+      ${batches.map((one, at) => {
         const cost = costs[one.batch_hash];
-        const at = 1000 * one.committed_at;
-        return html`<tr key=${one.number}><td title=${one.root}>${one.number}</td><td><${Life} finality=${one.number <= final ? "final" : "posted"} /></td>${isNamed && html`<${Said} one=${said.judged.get(one.batch_hash.toLowerCase())} />`}
-          <td title=${exactTime(at)}>${relative(at, now())}</td><${Chunks} count=${one.chunks} /><td data-label="bytes">${one.bytes.toLocaleString()}</td>
+        const committed = 1000 * one.committed_at;
+        // By its place: rows stand still, and what they say moves on.
+        return html`<tr key=${at}><td title=${one.root}>${one.number}</td><td><${Life} finality=${one.number <= final ? "final" : "posted"} /></td>${isNamed && html`<${Said} one=${said.judged.get(one.batch_hash.toLowerCase())} />`}
+          <td title=${exactTime(committed)}>${relative(committed, now())}</td><${Chunks} count=${one.chunks} /><td data-label="bytes">${one.bytes.toLocaleString()}</td>
           <td data-label="gas">${cost ? cost.gas.toLocaleString() : "—"}</td><td class="ether" data-label="ether">${cost ? decimal(cost.wei / 10n ** 12n, 6) : "—"}</td></tr>`;
       })}
     </tbody>
@@ -106,9 +107,9 @@ function Batches({ said }) {
   <${L1Costs} />`;
 }
 
-/** @param {{count: number}} props */
+/** @param {{count: number | null}} props null: not known yet */
 function Chunks({ count }) {
-  return html`<td class="chunks" data-label=${count === 1 ? "chunk" : "chunks"}>${count}</td>`;
+  return html`<td class="chunks" data-label=${count === 1 ? "chunk" : "chunks"}>${count ?? "—"}</td>`;
 }
 
 const STATES = ["sequenced", "posted", "final"];
