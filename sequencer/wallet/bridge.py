@@ -24,7 +24,7 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.answers import ReceiptView
 from sequencer.wallet.announcements import Announcement, announcements
-from sequencer.wallet.entries import AccountRecord, Entered, Entries, Forced, Prices, guarded, logged, seat_holder
+from sequencer.wallet.entries import AccountRecord, Entered, Entries, Forced, Prices, Seat, guarded, logged, seat_of
 from sequencer.wallet.errors import (
     BadInput,
     BadProof,
@@ -108,13 +108,19 @@ def _fitting(message: containers.Request, given: ReceiptView | None, now_ms: int
     return given
 
 
-def _kept(venue: Venue, given: ReceiptView, seat: tuple[bytes, int]) -> KeptReceipt:
-    holder, block = seat
-    kept = KeptReceipt(
+def _signer(venue: Venue, given: ReceiptView) -> bytes:
+    running_hash = bytes.fromhex(given.running_hash[2:])
+    receipt = signed.Receipt(given.account, given.slot, given.sequence, given.time_ms, running_hash)
+    return signer_of_receipt(venue.domain, receipt, bytes.fromhex(given.signature[2:]))
+
+
+def _kept(venue: Venue, given: ReceiptView, seat: Seat) -> KeptReceipt:
+    holder = seat.require(_signer(venue, given), "the node's receipt", _ADVICE)
+    return KeptReceipt(
         chain_id=venue.chain_id,
         rollup=checksum_address(venue.rollup),
-        holder=checksum_address(holder),
-        block=block,
+        holder=holder,
+        block=seat.block,
         account=given.account,
         slot=given.slot,
         sequence=given.sequence,
@@ -122,10 +128,6 @@ def _kept(venue: Venue, given: ReceiptView, seat: tuple[bytes, int]) -> KeptRece
         running_hash=given.running_hash,
         signature=given.signature,
     )
-    signer = signer_of_receipt(venue.domain, _signed(kept), bytes.fromhex(given.signature[2:]))
-    if signer != holder or holder == containers.NOBODY:
-        raise BrokenReceipt(f"the node's receipt is not signed by the seat, {kept.holder}{_ADVICE}")
-    return kept
 
 
 class Bridge:
@@ -229,29 +231,28 @@ class Bridge:
 
     # Receipts of soft cancels.
 
-    async def seat_holder(self, venue: Venue) -> tuple[bytes, int]:
-        """Whose key signs receipts and posts, as of which L1 block."""
-        head = await guarded(self._l1.newest_block())
-        return await seat_holder(self._l1, venue, head.number), head.number
-
     async def word_on(
         self, venue: Venue, message: containers.Request, given: ReceiptView | None, now_ms: int
     ) -> KeptReceipt:
         """The sequencer's word on a soft cancel, as it is kept; BrokenReceipt where it is none."""
-        receipt = _fitting(message, given, now_ms)
-        return _kept(venue, receipt, await self.seat_holder(venue))
+        (word,) = await self.words_on(venue, [(message, given)], now_ms)
+        if isinstance(word, WalletError):
+            raise word
+        return word
 
     async def words_on(
         self, venue: Venue, cancels: Sequence[tuple[containers.Request, ReceiptView | None]], now_ms: int
-    ) -> list[KeptReceipt | BrokenReceipt]:
-        """The same of many, for one look at the seat; where it is none BrokenReceipt stands in its place."""
-        seat = await self.seat_holder(venue)
-        found: list[KeptReceipt | BrokenReceipt] = []
+    ) -> list[KeptReceipt | BrokenReceipt | L1Unreachable]:
+        """The same of many, for one look at the seat; where it is none BrokenReceipt stands in its place, and
+        L1Unreachable where nobody can say yet."""
+        signers = {_signer(venue, given) for _, given in cancels if given is not None}
+        seat = await seat_of(self._l1, venue, signers)
+        found: list[KeptReceipt | BrokenReceipt | L1Unreachable] = []
         for message, given in cancels:
             try:
                 found.append(_kept(venue, _fitting(message, given, now_ms), seat))
-            except BrokenReceipt as broken:
-                found.append(broken)
+            except (BrokenReceipt, L1Unreachable) as error:
+                found.append(error)
         return found
 
     async def broken(self, venue: Venue, receipts: Sequence[KeptReceipt]) -> list[Broken]:

@@ -1,6 +1,6 @@
 """What became of an entry of L1's queue: by the bridge and a proof against it, or by replay; a node is a hint."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -24,7 +24,7 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
 from sequencer.schema.answers import AccountProof, EntryView
 from sequencer.schema.values import as_hex
-from sequencer.wallet.errors import BadInput, BadProof, L1Refused, L1Unreachable, NotGenuine, NotYet
+from sequencer.wallet.errors import BadInput, BadProof, BrokenReceipt, L1Refused, L1Unreachable, NotGenuine, NotYet
 from sequencer.wallet.keys import SigningKey
 from sequencer.wallet.pin import Pinned, pin_of
 from sequencer.wallet.trust import (
@@ -86,20 +86,42 @@ async def logged(
     return [(log, event) for log, event in read if isinstance(event, kind)]
 
 
-async def seat_holder(l1: L1Client, venue: Venue, block: int) -> bytes:
-    """Whose key signs receipts and promises and posts, as of a block: who holds the seat, or held it last.
+class Seat(msgspec.Struct, frozen=True):
+    """Whose key signs receipts and promises, as of a block: NOBODY where it is open, and by L1's log whoever took it.
 
-    L1Unreachable where nobody is shown who ever did: whoever has signed for the venue held it once.
+    taken: None where the log was not asked for, since all that is held to it is the holder's.
     """
-    answer = await guarded(l1.eth_call(venue.rollup, calls.encode_call("seat"), block))
+
+    block: int
+    holder: bytes
+    taken: frozenset[bytes] | None
+
+    def require(self, signer: bytes, what: str, advice: str = "") -> str:
+        """A signer's address, who holds the seat or has held it; BrokenReceipt where he never did.
+
+        L1Unreachable where nobody can say: a log that does not even show today's holder is not whole, and of one on
+        which the seat is open nothing shows that it is.
+        """
+        seat = checksum_address(self.holder)
+        if signer == containers.NOBODY:
+            raise BrokenReceipt(f"{what} is not signed by the seat, {seat}: it leads to nobody's key{advice}")
+        # Whoever held it when he signed may have left it since.
+        if signer == self.holder or signer in (self.taken or ()):
+            return checksum_address(signer)
+        if self.taken is None or self.holder not in self.taken:
+            raise L1Unreachable("the L1 node does not show everybody who has held the seat: nothing is said of others")
+        raise BrokenReceipt(f"{what} is not signed by the seat, {seat}, nor by anybody who has held it{advice}")
+
+
+async def seat_of(l1: L1Client, venue: Venue, signers: Collection[bytes]) -> Seat:
+    """The seat by one look, as those have to be held to it who have signed."""
+    head = (await guarded(l1.newest_block())).number
+    answer = await guarded(l1.eth_call(venue.rollup, calls.encode_call("seat"), head))
     holder = calls.decode_record(calls.Seat, answer).holder
-    if holder != containers.NOBODY:
-        return holder
-    # What he has given his word for was sequenced while he held it.
-    taken = await logged(l1, venue, events.SeatTaken, venue.block, block)
-    if not taken:
-        raise L1Unreachable("the L1 node shows nobody who ever held the seat, so nothing is said of what was signed")
-    return taken[-1][1].holder
+    if all(signer in (holder, containers.NOBODY) for signer in signers):
+        return Seat(head, holder, None)
+    taken = await logged(l1, venue, events.SeatTaken, venue.block, head)
+    return Seat(head, holder, frozenset(event.holder for _, event in taken))
 
 
 class Entered(msgspec.Struct, frozen=True):

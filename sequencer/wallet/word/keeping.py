@@ -1,5 +1,6 @@
 """What a sequencer signed, kept by a process that trades all the time: held to the seat on L1 off the orders' way."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -14,7 +15,7 @@ from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import ClientError
 from sequencer.schema.answers import OrderResult, ReceiptView
 from sequencer.wallet.bridge import Bridge
-from sequencer.wallet.errors import BrokenReceipt
+from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
 from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement, KeptReceipt, ReceiptRecord
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.word.promises import Given, Promises, taken_lots
@@ -113,10 +114,13 @@ class Keeping:
         words = await self._bridge.words_on(self._venue, cancelled, wall_clock_ms())
         kept = [word for word in words if isinstance(word, KeptReceipt)]
         await trio.to_thread.run_sync(self._receipts.append, kept)
-        del self._cancelled[: len(cancelled)]
+        self._cancelled[: len(cancelled)] = [
+            each for each, word in zip(cancelled, words, strict=True) if isinstance(word, L1Unreachable)
+        ]
         for (message, _), word in zip(cancelled, words, strict=True):
             if isinstance(word, BrokenReceipt):
                 self._lost(message, str(word))
+        _require_said(words)
 
     async def _keep_promises(self) -> None:
         given = [*self._given]
@@ -125,13 +129,23 @@ class Keeping:
         words = await self._promises.words_on(self._venue, given)
         kept = [word for word in words if isinstance(word, KeptAcknowledgement)]
         await trio.to_thread.run_sync(self._promises.record.append, kept)
-        del self._given[: len(given)]
+        self._given[: len(given)] = [
+            each for each, word in zip(given, words, strict=True) if isinstance(word, L1Unreachable)
+        ]
         for each, word in zip(given, words, strict=True):
             if isinstance(word, BrokenReceipt):
                 self._lost(each.expected, str(word))
+        _require_said(words)
 
     def _lost(self, message: containers.Request | Acknowledgement, why: str) -> None:
         self._log.error("word.not_kept", account=message.account, slot=message.slot, why=why)
+
+
+def _require_said(words: Iterable[object]) -> None:
+    """L1Unreachable where L1 has not said of everybody: whoever is asked about stays, and the others do not wait."""
+    for word in words:
+        if isinstance(word, L1Unreachable):
+            raise word
 
 
 def keeping_of(venue: Venue, bridge: Bridge, l1: L1Client, directory: Path, address: bytes) -> Keeping:

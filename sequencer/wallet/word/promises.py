@@ -12,8 +12,8 @@ from prover.signing.receipts import MOST_STEPS, Acknowledgement, Found, acknowle
 from prover.signing.signed import signer_of
 from prover.stf import constants, containers
 from sequencer.schema.answers import AcknowledgementView, OrderResult
-from sequencer.wallet.entries import guarded, logged, seat_holder
-from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
+from sequencer.wallet.entries import guarded, logged, seat_of
+from sequencer.wallet.errors import BrokenReceipt, L1Unreachable, WalletError
 from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement
 from sequencer.wallet.trust import Venue
 
@@ -90,25 +90,26 @@ class Promises:
         expected: what was sent, with what the node says that came of it, and this clock's time.
         """
         (word,) = await self.words_on(venue, [Given(expected, given, block)])
-        if isinstance(word, BrokenReceipt):
+        if isinstance(word, WalletError):
             raise word
         self.record.append([word])
 
-    async def words_on(self, venue: Venue, all_given: Sequence[Given]) -> list[KeptAcknowledgement | BrokenReceipt]:
-        """What may be kept of many, for one look at the seat; where it is none BrokenReceipt stands in its place."""
-        head = await guarded(self._l1.newest_block())
-        holder = await seat_holder(self._l1, venue, head.number)
-        found: list[KeptAcknowledgement | BrokenReceipt] = []
+    async def words_on(
+        self, venue: Venue, all_given: Sequence[Given]
+    ) -> list[KeptAcknowledgement | BrokenReceipt | L1Unreachable]:
+        """What may be kept of many, for one look at the seat; where it is none BrokenReceipt stands in its place, and
+        L1Unreachable where nobody can say yet."""
+        signers = {signer_of_promise(venue.domain, each.given) for each in all_given if each.given is not None}
+        seat = await seat_of(self._l1, venue, signers)
+        found: list[KeptAcknowledgement | BrokenReceipt | L1Unreachable] = []
         for each in all_given:
             try:
                 given = _fitting(each)
-                if holder == containers.NOBODY or signer_of_promise(venue.domain, given) != holder:
-                    seat = checksum_address(holder)
-                    raise BrokenReceipt(f"the node's acknowledgement is not signed by the seat, {seat}")
+                holder = seat.require(signer_of_promise(venue.domain, given), "the node's acknowledgement")
                 rollup = checksum_address(venue.rollup)
-                found.append(KeptAcknowledgement(venue.chain_id, rollup, checksum_address(holder), each.block, given))
-            except BrokenReceipt as broken:
-                found.append(broken)
+                found.append(KeptAcknowledgement(venue.chain_id, rollup, holder, each.block, given))
+            except (BrokenReceipt, L1Unreachable) as error:
+                found.append(error)
         return found
 
     async def broken(self, venue: Venue, kept: Sequence[KeptAcknowledgement]) -> list[BrokenPromise]:

@@ -1,5 +1,6 @@
 """What a wallet refuses to do on L1 before anything is sent: by an L1 and a node of a few answers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -245,31 +246,32 @@ async def test_without_a_key_nothing_is_sent() -> None:
 
 
 class SeatedL1(L1):
-    """An L1 on which a key holds the seat."""
+    """An L1 on which somebody holds the seat, by default a key, and a log of who has taken it, by default he alone."""
+
+    def __init__(self, holder: bytes = KEY.address, log: Sequence[bytes] | None = None) -> None:
+        super().__init__()
+        self.holder = holder
+        self.log = [holder] if log is None else log
 
     async def eth_call(self, *arguments: Any, **given: Any) -> bytes:
-        return b"".join(word.rjust(32, b"\x00") for word in (KEY.address, b"\x01", b"\x02", b""))
+        return b"".join(word.rjust(32, b"\x00") for word in (self.holder, b"\x01", b"\x02", b""))
 
     async def block(self, *arguments: Any) -> Block | None:
         return answer(Block, number=77)
 
-
-class OpenL1(SeatedL1):
-    """One on which the seat is open: a key held it last, or nobody ever did."""
-
-    def __init__(self, *held: bytes) -> None:
-        super().__init__()
-        self.held = held
-
-    async def eth_call(self, *arguments: Any, **given: Any) -> bytes:
-        return bytes(4 * 32)
-
     async def logs(self, *arguments: Any, **given: Any) -> list[Log]:
         topics = [
-            (events.topic_of(events.SeatTaken), holder.rjust(32, b"\x00"), bytes(31) + b"\x01") for holder in self.held
+            (events.topic_of(events.SeatTaken), holder.rjust(32, b"\x00"), bytes(31) + b"\x01") for holder in self.log
         ]
         url = (32).to_bytes(32, "big") + bytes(32)
         return [Log(VENUE.rollup, each, url, 5 + at, bytes(32), bytes(32), 0, 0) for at, each in enumerate(topics)]
+
+
+class OpenL1(SeatedL1):
+    """One on which the seat is open: some held it, or nobody ever did."""
+
+    def __init__(self, *held: bytes) -> None:
+        super().__init__(bytes(20), held)
 
 
 NOW = 1_800_000_000_000
@@ -317,16 +319,50 @@ async def test_a_receipt_that_is_no_evidence_is_told_and_not_kept(view: ReceiptV
     assert "cancel again with --hard" in str(caught.value)
 
 
+OTHER = Key(b"\x06" * 32)
+
+
 @pytest.mark.trio
-async def test_where_the_seat_is_open_a_receipt_is_of_who_held_it_last() -> None:
-    other = Key(b"\x06" * 32)
-    (kept,) = await bridge(OpenL1(other.address, KEY.address)).words_on(VENUE, [(CANCEL, given())], NOW)
+@pytest.mark.parametrize(
+    "l1",
+    [
+        SeatedL1(OTHER.address, [KEY.address, OTHER.address]),
+        SeatedL1(OTHER.address, [KEY.address]),
+        OpenL1(OTHER.address, KEY.address),
+        OpenL1(KEY.address, OTHER.address),
+    ],
+)
+async def test_a_receipt_of_who_has_held_the_seat_is_kept_as_his(l1: SeatedL1) -> None:
+    (kept,) = await bridge(l1).words_on(VENUE, [(CANCEL, given())], NOW)
     assert kept == await word_on(given())
-    (none,) = await bridge(OpenL1(KEY.address, other.address)).words_on(VENUE, [(CANCEL, given())], NOW)
-    assert "not signed by the seat" in str(none)
-    # A log that shows nobody is no word against a receipt.
-    with pytest.raises(L1Unreachable, match="nobody who ever held the seat"):
-        await bridge(OpenL1()).words_on(VENUE, [(CANCEL, given())], NOW)
+
+
+@pytest.mark.trio
+async def test_who_never_held_the_seat_has_no_word_by_a_log_that_shows_its_holder() -> None:
+    l1 = SeatedL1(OTHER.address, [Key(b"\x07" * 32).address, OTHER.address])
+    (none,) = await bridge(l1).words_on(VENUE, [(CANCEL, given())], NOW)
+    assert isinstance(none, BrokenReceipt)
+    assert "nor by anybody who has held it" in str(none)
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("l1", [SeatedL1(OTHER.address, []), OpenL1(), OpenL1(OTHER.address)])
+async def test_of_a_log_that_may_lack_somebody_nothing_follows_for_whom_it_does_not_show(l1: SeatedL1) -> None:
+    with pytest.raises(L1Unreachable, match="does not show everybody who has held the seat"):
+        await bridge(l1).word_on(VENUE, CANCEL, given(), NOW)
+
+
+@pytest.mark.trio
+async def test_of_whom_nobody_can_say_yet_holds_up_no_other() -> None:
+    own = given(OTHER)
+    broken = msgspec.structs.replace(own, signature=as_hex(bytes(65)))
+    cancels = [(CANCEL, given()), (CANCEL, own), (CANCEL, broken)]
+    waits, kept, nobodys = await bridge(SeatedL1(OTHER.address, [])).words_on(VENUE, cancels, NOW)
+    assert isinstance(waits, L1Unreachable)
+    assert isinstance(kept, KeptReceipt)
+    assert kept.holder == checksum_address(OTHER.address)
+    assert isinstance(nobodys, BrokenReceipt)
+    assert "nobody's key" in str(nobodys)
 
 
 @pytest.mark.trio

@@ -34,8 +34,9 @@ class Seat:
         self.asked: list[int] = []
         self.given: list[Given] = []
         self.answers = trio.Event()
-        # So many looks find L1 away.
+        # So many looks find L1 away; in so many of them nobody can say of slot 13.
         self.away = 0
+        self.unsure = 0
         self.looked_at: list[float] = []
         self.record = AcknowledgementRecord(directory / "acknowledged")
         self.head = 76
@@ -48,10 +49,22 @@ class Seat:
             self.away -= 1
             raise L1Unreachable("away")
 
-    async def words_on(self, venue: Any, cancels: Any, now_ms: int) -> list[KeptReceipt | BrokenReceipt]:
+    def said(self, slots: list[int]) -> list[bool]:
+        """Of whom nobody can say, in one look more."""
+        open_ones = [slot == 13 and self.unsure > 0 for slot in slots]
+        self.unsure -= any(open_ones)
+        return open_ones
+
+    async def words_on(self, venue: Any, cancels: Any, now_ms: int) -> list[KeptReceipt | WalletError]:
         await self._look(len(cancels))
+        unsaid = self.said([message.slot for message, _ in cancels])
         return [
-            answer(KeptReceipt, slot=message.slot) if given else BrokenReceipt("none") for message, given in cancels
+            L1Unreachable("unsure")
+            if is_unsaid
+            else answer(KeptReceipt, slot=message.slot)
+            if given
+            else BrokenReceipt("none")
+            for (message, given), is_unsaid in zip(cancels, unsaid, strict=True)
         ]
 
     async def first_block(self, venue: Any) -> int:
@@ -66,15 +79,18 @@ class Promised:
         self.record = seat.record
         self.first_block = seat.first_block
 
-    async def words_on(self, venue: Any, all_given: list[Given]) -> list[KeptAcknowledgement | BrokenReceipt]:
+    async def words_on(self, venue: Any, all_given: list[Given]) -> list[KeptAcknowledgement | WalletError]:
         await self._seat._look(len(all_given))
+        unsaid = self._seat.said([each.expected.slot for each in all_given])
         return [
-            BrokenReceipt("none")
+            L1Unreachable("unsure")
+            if is_unsaid
+            else BrokenReceipt("none")
             if each.given is None
             else KeptAcknowledgement(
                 1, "", "", each.block, msgspec.structs.replace(each.given, slot=each.expected.slot)
             )
-            for each in all_given
+            for each, is_unsaid in zip(all_given, unsaid, strict=True)
         ]
 
 
@@ -166,6 +182,18 @@ def test_what_l1_does_not_answer_is_asked_again_until_it_does(scene: Scene) -> N
     looks = scene.seat.looked_at[::2]
     paused = [after - before for before, after in pairwise(looks)]
     assert all(pause <= took <= pause + 1 for (_, pause), took in zip(scene.waits, paused, strict=True)), paused
+
+
+@pytest.mark.parametrize("kind", ["cancel", "order"])
+def test_of_whom_l1_cannot_say_yet_is_asked_again_and_nobody_waits_for_it(scene: Scene, kind: str) -> None:
+    come: Callable[[int], None] = getattr(scene, kind)
+    scene.seat.unsure = 2
+    assert scene.play(lambda slot: come(13 if slot == 0 else slot), 3) == []
+    slots = {"cancel": lambda: [one.slot for one in scene.receipts.read()],
+             "order": lambda: [one.given.slot for one in scene.seat.record.read()]}[kind]()  # fmt: skip
+    assert slots == [1, 2, 13]
+    # Of two looks that did not say of 13, the second one had the others with it.
+    assert scene.waits == [(3, 1), (1, 2)]
 
 
 def test_what_cannot_be_written_is_written_later(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
