@@ -1,22 +1,32 @@
 """Practice from end to end: six buttons, and what each is there to show."""
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 
-from playwright.sync_api import Locator, expect
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.chromium import Tab
+from tests.browser.chromium import NARROW, WIDE, tab
+from tests.sequencer.node_process import Node
 
 
 def exact(card: Locator, title: str) -> list[Decimal]:
     """The dollars beside a title to the last digit, as they stand behind each number: cents are rounded."""
     numbers = card.locator("dl > div", has=card.page.get_by_text(title, exact=True)).locator("dd .number[title]")
+    numbers.first.wait_for()
     told = [one.get_attribute("title") or "" for one in numbers.all()]
     return [Decimal(text.removesuffix(" dollars").replace(",", "").replace("−", "-")) for text in told]
 
 
-def test_six_buttons_lead_from_nothing_to_the_exit(opened: Tab) -> None:
-    page = opened.page
+@pytest.fixture(params=[WIDE, NARROW], ids=["1440", "390"])
+def page(request: pytest.FixtureRequest, browser: Browser, venue: Node) -> Iterator[Page]:
+    """A first visitor's, on a desk and on a phone."""
+    with tab(browser, venue.url, size=request.param) as found:
+        yield found.page
+
+
+def test_six_buttons_lead_from_nothing_to_the_exit(page: Page) -> None:
     page.goto("/#/learn")
     told: list[str] = []
     button = page.locator(".practice-step.current button.main")
@@ -33,6 +43,9 @@ def test_six_buttons_lead_from_nothing_to_the_exit(opened: Tab) -> None:
             button.click()
         expect(page.locator(".practice-told").first).to_be_visible()
         told += page.locator(".practice-told").all_inner_texts()
+        expect(button).to_be_focused()
+        # Also on a phone, below the margin call that has come in above it.
+        expect(button).to_be_in_viewport(ratio=1)
         button.click()
         expect(step.filter(has_text=title)).to_have_count(0)
 

@@ -77,7 +77,7 @@ export function closeSheet() {
 }
 
 export function Keys() {
-  if (!isShown.value) return html`<button type="button" class="plain keys-button" aria-label="Keys" title="Keys: ?" onClick=${show}>?</button>`;
+  if (!isShown.value) return html`<button type="button" class="plain keys-button" aria-label="Keys" title="Keys: ?" onClick=${show}><kbd>?</kbd> keys</button>`;
   return html`<div class="keys" role="dialog" aria-label="Keys" tabindex="-1">
     <button type="button" class="plain" aria-label="Close" onClick=${hide}>×</button>
     <dl>

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { api, useFeed } from "../feeds.js";
 import { html } from "../html.js";
 import { Gauge } from "../pictures/gauge.js";
+import { standingOf } from "../pictures/gauge_words.js";
 import { PoolPicture } from "../pictures/pool.js";
 import { Previewer } from "../preview.js";
 import { addressOf, place } from "../venue.js";
@@ -62,6 +63,14 @@ function Current({ step, at }) {
   useEffect(() => {
     if (at.step > 0 || at.isDone) button.current?.focus({ preventScroll: true });
   }, [at.step, at.isDone, part]);
+  // A margin call comes in above it, and on a phone would push it out of sight.
+  const level = seen ? standingOf(seen.margin_ratio_ppm, seen.margin_call_percent).step : 0;
+  useEffect(() => {
+    const drawn = requestAnimationFrame(() => {
+      if (button.current === document.activeElement) button.current?.scrollIntoView({ block: "nearest" });
+    });
+    return () => cancelAnimationFrame(drawn);
+  }, [at.step, at.isDone, part, level]);
   if (at.isDone) {
     return html`<div role="status">${at.told.map((one) => html`<p key=${one} class="practice-told">${one}</p>`)}</div>
       <p>${step.seen}</p>

@@ -261,7 +261,7 @@ export function CandleChoices() {
     </div>
     <button type="button" class="chip fit" aria-pressed=${isFitted.value} title="Make room for the lines of orders and liquidation" onClick=${() => (isFitted.value = !isFitted.value)}>lines</button>
     <select aria-label="Prices of" value=${source.value} onChange=${(/** @type {any} */ event) => (source.value = event.currentTarget.value)}>
-      <option value="oracle" selected=${source.value === "oracle"}>oracle prices</option>
+      <option value="oracle" selected=${source.value === "oracle"}>oracle</option>
       <option value="trades" selected=${source.value === "trades"}>trades</option>
     </select>`;
 }

@@ -10,7 +10,7 @@ import { ProofSteps } from "../parts/proof_steps.js";
 import { InsuranceFunds, Ranking } from "../parts/rankings.js";
 import { L1Costs, useCosts } from "../parts/l1_costs.js";
 import { Forced, Withdrawals } from "../parts/withdrawals.js";
-import { account, now, place, second, status } from "../venue.js";
+import { account, askStatus, now, place, second, status } from "../venue.js";
 import { heard, UNHEARD, wordOf } from "../verdicts.js";
 
 const SHOWN = 12;
@@ -87,6 +87,8 @@ function Batches({ said }) {
   const batches = (useFeed("batches") ?? []).slice(0, SHOWN);
   const costs = useCosts(batches).value;
   const isNamed = place.challenger_url !== "";
+  // What is said of the node beside it is of the same moment.
+  useEffect(() => void askStatus().catch(() => {}), [batches[0]?.batch_hash]);
   const final = status.value?.final.batch ?? -1;
   second.value;
   return html`${said.trouble && html`<p class="warning" role="status">${said.trouble}</p>`}
