@@ -106,6 +106,12 @@ class LogRow:
         return self.row[_TOPICS_AT + 32 * self.row[_ADDRESS_SIZE] :]
 
 
+def _text(error: Exception) -> str:
+    """What LevelDB says of it, which plyvel hands over as bytes."""
+    reason = error.args[0] if error.args else ""
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else str(error)
+
+
 class ChainDatabase(BaseAtomicDB):
     """py-evm's database over LevelDB plus index rows; opened by one process, read from any thread, written by one."""
 
@@ -123,9 +129,9 @@ class ChainDatabase(BaseAtomicDB):
         except plyvel.IOError as error:
             if "lock" in str(error).lower():
                 raise DatadirError(f"{directory} is in use by another process") from None
-            raise DatadirError(f"{directory} cannot be opened: {error}") from None
+            raise DatadirError(f"{directory} cannot be opened: {_text(error)}") from None
         except (OSError, plyvel.Error) as error:
-            raise DatadirError(f"{directory} cannot be opened: {error}") from None
+            raise DatadirError(f"{directory} cannot be opened: {_text(error)}") from None
         self._waiting: dict[bytes, bytes | None] = {}
         if foreign is not None:
             self._level.close()

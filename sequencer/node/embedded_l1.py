@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 import trio
 
-from sequencer.node.config import L1Unusable
+from sequencer.node.config import WRITABLE, CannotStart, DatadirUnusable, L1Unusable, is_of_the_disk
 
 _STARTUP_SECONDS: Final = 60.0
 _PREDECESSOR_SECONDS: Final = 10.0
@@ -34,7 +34,7 @@ class EmbeddedL1:
         self.url = ""
         self.restarts = 0
         self.pid = 0
-        self.failure: L1Unusable | None = None
+        self.failure: CannotStart | None = None
         self._datadir = datadir
         self._port = port
         self._history_blocks = history_blocks
@@ -53,7 +53,7 @@ class EmbeddedL1:
                         task_status.started()
                     await process.wait()
                     self._log.error("l1.died", exit_code=process.returncode, restarts=self.restarts)
-            except L1Unusable as error:
+            except CannotStart as error:
                 if not self.url:
                     self.failure = error
                     task_status.started()
@@ -68,7 +68,7 @@ class EmbeddedL1:
 
 @asynccontextmanager
 async def embedded_l1(datadir: Path, port: int, window_seconds: int = 0) -> AsyncIterator[EmbeddedL1]:
-    """An embedded L1 that is started again when it dies. L1Unusable where it does not come up.
+    """An embedded L1 that is started again when it dies. L1Unusable, DatadirUnusable where it does not come up.
 
     window_seconds: of whoever challenges; what is younger than two of them is kept, for no block is shorter than one.
     """
@@ -84,7 +84,7 @@ async def embedded_l1(datadir: Path, port: int, window_seconds: int = 0) -> Asyn
 
 @asynccontextmanager
 async def _process(datadir: Path, port: int, history_blocks: int) -> AsyncIterator[tuple[trio.Process, str]]:
-    """The process and its URL; it ends with the context. L1Unusable where it does not come up."""
+    """The process and its URL; it ends with the context. L1Unusable, DatadirUnusable where it does not come up."""
     await _predecessor_gone(datadir)
     command = [sys.executable, "-m", "l1_bridge.devnet.server", "--datadir", str(datadir), "--port", str(port)]
     command += ["--history-blocks", str(history_blocks), "--exit-with-stdin"]
@@ -105,6 +105,8 @@ async def _process(datadir: Path, port: int, history_blocks: int) -> AsyncIterat
         if not line.endswith(b"\n"):
             said = await process.stderr.receive_some(4096)
             reason = said.decode(errors="replace").strip() or "no answer"
+            if is_of_the_disk(OSError(reason)):
+                raise DatadirUnusable(f"The embedded L1 did not start: {reason.removeprefix('Error: ')}. {WRITABLE}")
             raise L1Unusable(f"The embedded L1 did not start: {reason} (--l1-port chooses another port).")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_drain, process.stdout)

@@ -1,9 +1,12 @@
 """An L1 of the node's own: up while it is needed, gone afterwards, and a port that is taken is said."""
 
 import os
+import resource
 import signal
 import socket
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import trio
@@ -11,7 +14,7 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.options import L1Options
-from sequencer.node.config import L1Unusable
+from sequencer.node.config import DatadirUnusable, L1Unusable
 from sequencer.node.embedded_l1 import embedded_l1, has_chain
 from tests.patience import PATIENCE_SECONDS
 
@@ -33,6 +36,15 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         with pytest.raises(L1Unusable, match=f"{port}.*--l1-port"):
             async with embedded_l1(tmp_path / "l1", port):
                 raise AssertionError
+
+
+async def test_a_disk_that_takes_nothing_is_no_matter_of_ports_or_damage(tmp_path: Path) -> None:
+    """No file of the L1's may grow, which to a program is a disk without room."""
+    limited = partial(trio.lowlevel.open_process, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1)))
+    said = "did not start: .*chain cannot be opened: IO error: .* the disk needs room"
+    with patch("trio.lowlevel.open_process", limited), pytest.raises(DatadirUnusable, match=said):
+        async with embedded_l1(tmp_path / "l1", 0):
+            raise AssertionError
 
 
 async def test_files_of_a_chain_that_are_damaged_begin_no_new_one(tmp_path: Path) -> None:
