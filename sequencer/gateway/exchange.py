@@ -226,7 +226,8 @@ class Exchange:
                 if known is not None:
                     statuses[at] = known
                     continue
-                terms = await self._terms(trader, order, markets, is_whole=like.group != 0 and not like.is_guard)
+                is_whole = like.group != 0 and not (like.is_guard or like.replaces)
+                terms = await self._terms(trader, order, markets, is_whole=is_whole)
                 terms = msgspec.structs.replace(terms, slot=like.terms.slot)
                 wanted[at] = msgspec.structs.replace(like, terms=terms, client_id=order.c or "")
             except _Unfit as unfit:
@@ -341,6 +342,7 @@ class Exchange:
         """An order with new terms stands in the slot of the old one, which it replaces at once."""
         markets = await self._markets()
         standing = await trader.standing()
+        names = {order.order_id for order in standing.values()}
         named = {order.client_id: order for order in standing.values() if order.client_id}
         statuses: list[Any] = [None] * len(asked)
         known: dict[int, tuple[_Order, Wanted]] = {}
@@ -350,8 +352,10 @@ class Exchange:
                 statuses[at] = {"error": f"Cannot modify canceled or filled order. {NO_ORDER} asset={one.order.a}"}
                 continue
             like = OrderTerms(market=0, side=0, size=0, limit_price=0, slot=old.slot)
-            # Where the old one is filled meanwhile, the new one is not placed beside what came of it.
-            known[at] = (one.order, Wanted(like, replaces=old.order_id))
+            # Where the old one is filled meanwhile, the new one is not placed beside what came of it. What was asked
+            # beside the old one is asked again: a stop stays linked to its target, and to an entry that stands.
+            after = old.after if old.after in names else ""
+            known[at] = (one.order, Wanted(like, group=old.group, replaces=old.order_id, after=after))
         placed = await self._place(trader, markets, list(known.values()))
         for at, status in zip(known, placed, strict=True):
             statuses[at] = status

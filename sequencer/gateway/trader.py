@@ -43,7 +43,8 @@ Outcome: TypeAlias = OrderResult | ClientError
 class Wanted(msgspec.Struct, frozen=True):
     """An order as it is asked for; group: of orders of which one cancels the other, 0 for none.
 
-    replaces: the order that has to stand in its slot. is_guard: it waits for a fill of the first that is asked for.
+    replaces: the order that has to stand in its slot. is_guard: it waits for a fill of the first that is asked for;
+    after: of this one, by name.
     """
 
     terms: OrderTerms
@@ -51,6 +52,7 @@ class Wanted(msgspec.Struct, frozen=True):
     group: int = 0
     replaces: str = ""
     is_guard: bool = False
+    after: str = ""
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -165,7 +167,7 @@ class Trader:
         while len(self.placed) > _REMEMBERED:
             self.placed.popitem(last=False)
         beside: dict[str, str | int] = {"client_id": wanted.client_id, "group": wanted.group}
-        beside |= {"replaces": wanted.replaces, "after": entry if wanted.is_guard else ""}
+        beside |= {"replaces": wanted.replaces, "after": entry if wanted.is_guard else wanted.after}
         return number, (to_wire(draft.fields), signature, beside)
 
     def _time(self, slot: int, floor: int = 0) -> int:

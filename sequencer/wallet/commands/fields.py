@@ -122,6 +122,8 @@ def order_fields(order: OpenOrder, grid: Grid) -> dict[str, Any]:
         "trigger_price": None
         if order.trigger == constants.NO_TRIGGER
         else grid.price(order.market, order.trigger_price_ticks),
+        "group": order.group,
+        "after": order.after,
     }
 
 

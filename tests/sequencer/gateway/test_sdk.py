@@ -140,6 +140,40 @@ def test_of_a_batch_each_order_has_its_own_result(programs: Programs) -> None:
     assert "error" in answer["response"]["data"]["statuses"][2]
 
 
+def linked(world: World) -> dict[float, tuple[int, str]]:
+    """Of each open order that waits for a trigger: its group and its entry, by the trigger's price."""
+    (view,) = world.owner.json("positions")["accounts"]
+    waiting = [one for one in view["open_orders"] if one["trigger_price"] is not None]
+    return {float(one["trigger_price"].replace(",", "")): (one["group"], one["after"]) for one in waiting}
+
+
+def test_a_changed_stop_keeps_its_links(world: World, programs: Programs) -> None:
+    def guard(price: float, kind: str) -> dict[str, Any]:
+        order_type = {"trigger": {"isMarket": True, "triggerPx": price, "tpsl": kind}}
+        asked = {"coin": "BTC", "is_buy": False, "sz": 0.002, "order_type": order_type, "reduce_only": True}
+        return {**asked, "limit_px": price * 0.9}
+
+    entry = {"coin": "BTC", "is_buy": True, "sz": 0.002, "limit_px": 50_000, "order_type": GTC, "reduce_only": False}
+    programs.call("exchange", "bulk_orders", [entry, guard(60_000, "tp"), guard(45_000, "sl")], grouping="normalTpsl")
+    before = linked(world)
+    group, after = before[45_000]
+    assert before == {60_000: (group, after), 45_000: (group, after)}
+    assert group > 0
+    assert after
+    orders = programs.call("info", "frontend_open_orders", SIGNER)
+    (stop,) = [one for one in orders if one["triggerPx"] == "45000"]
+    changed = {"trigger": {"isMarket": True, "triggerPx": 46_000, "tpsl": "sl"}}
+    status = status_of(
+        programs.call("exchange", "modify_order", stop["oid"], "BTC", False, 0.002, 41_400, changed, True)
+    )
+    assert "resting" in status
+    assert linked(world) == {60_000: (group, after), 46_000: (group, after)}
+    (resting,) = [one for one in programs.call("info", "open_orders", SIGNER) if one["limitPx"] == "50000"]
+    assert status_of(programs.call("exchange", "cancel", "BTC", resting["oid"])) == "success"
+    # What waited for it goes with it.
+    assert numbers(programs) == []
+
+
 def test_opens_protects_and_closes_a_position(programs: Programs) -> None:
     filled = status_of(programs.call("exchange", "market_open", "BTC", True, 0.002))["filled"]
     assert filled["totalSz"] == "0.002"
