@@ -96,8 +96,8 @@ class VenueLimits(msgspec.Struct, frozen=True, kw_only=True):
 class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
     """catenary_limits: what a caller may ask, and how much of it is left; sizes in bytes.
 
-    A call costs a token, each whole `token_bytes` of a message one more, and an order of a batch one. How large a
-    method's params may be stands in the document (`x-params-bytes`).
+    A call costs a token, each whole `token_bytes` of a message one more, an order of a batch one, and one is owed for
+    each order that a preview meets. How large a method's params may be stands in the document (`x-params-bytes`).
     """
 
     connection: Tokens

@@ -16,6 +16,8 @@ from sequencer.engine.placing import pays_its_bytes
 from sequencer.engine.records import CANCEL_TAKER
 
 _FILL_BYTES: Final = constants.ORDER_LENGTH + constants.FILL_LENGTH
+# So many resting orders are looked at: whoever has no margin for what he asks is refused for nothing by the law.
+_MOST_MET: Final = 256
 
 
 def takes(
@@ -56,8 +58,9 @@ def order_pays(
     whole = left
     size = constants.ORDER_LENGTH
     paid = engine.globals.posting_fee
-    for maker, lots in engine.books[order.market].facing(order):
-        if left <= 0:
+    seen = 0
+    for seen, (maker, lots) in enumerate(engine.books[order.market].facing(order), start=1):
+        if left <= 0 or seen > _MOST_MET:
             break
         if engine.account(maker.account).owner == account.owner:
             # Whatever it would pay, nothing is filled of it: counted, it would let a fill of a lot in front of it pass.
@@ -74,7 +77,7 @@ def order_pays(
         left -= met
         size += _FILL_BYTES
         paid += fees(listed, met, maker.limit_price)
-    if left == whole:
+    if left == whole and seen <= _MOST_MET:
         return True
     cost = size * byte_micros - paid
     is_whole_exit = order.reduce_only == 1 and left == 0 and whole == abs(held)

@@ -107,10 +107,17 @@ def _leaving(engine: Engine, applied: Chunk, account: int, open: Open) -> tuple[
     return leaving, open
 
 
-def preview_order(engine: Engine, order: containers.Order, now_ms: int, opened: "Opened | None" = None) -> Foreseen:
+def preview_order(
+    engine: Engine,
+    order: containers.Order,
+    now_ms: int,
+    opened: "Opened | None" = None,
+    meets: Callable[[int], None] = lambda count: None,
+) -> Foreseen:
     """An order, as if its owner had signed it: judged, placed and rested by the engine's own code on a scratch copy.
 
-    opened: the order is of an account that is not there yet.
+    opened: the order is of an account that is not there yet. meets: hears how many it has met with each one more, and
+    may raise: nobody pays fees for a preview, and each takes as long as a fill.
     """
     rows = _Rows(engine, {} if opened is None else opened.rows)
     owner = rows.account(order.account).owner
@@ -153,7 +160,7 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int, opened: 
             remaining_lots=order.size,
             if_filled=_if_filled(scratch.chunk, order, order.size, open, is_maker=False),
         )
-    return _placed(engine, scratch, arrival, judged.replaced, before, open)
+    return _placed(engine, scratch, arrival, judged.replaced, before, open, meets)
 
 
 def _placed(
@@ -163,6 +170,7 @@ def _placed(
     replaced: containers.Order | None,
     before: Outlook,
     open: Open,
+    meets: Callable[[int], None],
 ) -> Foreseen:
     """open: what is open of the account beside the order."""
     order = arrival.order
@@ -175,7 +183,8 @@ def _placed(
     reached = _Reached(engine.books[order.market], order, replaced)
     placing = Placing(scratch, reached, arrival, left, size)
     fills: list[PreviewFill] = []
-    for decided in placing:
+    for count, decided in enumerate(placing, start=1):
+        meets(count)
         if decided.filled is not None:
             fee = decided.filled.fee
             fills.append(PreviewFill(decided.maker.account, decided.maker.limit_price, decided.lots, fee))

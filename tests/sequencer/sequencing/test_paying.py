@@ -10,6 +10,7 @@ from prover.stf import codes, constants
 from sequencer.engine.engine import Engine
 from sequencer.engine.money.posting import COST_PPM, OF_ALL, OF_OWNER, Payer, fees, is_dear, payer, pays
 from sequencer.engine.records import CANCEL_MAKER, CANCEL_TAKER, UNPAID_KEY
+from sequencer.sequencing import paying
 from sequencer.sequencing.paying import order_pays, takes
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
@@ -108,6 +109,21 @@ def test_what_is_not_filled_does_not_pay() -> None:
         False,
         True,
     ]
+
+
+def test_so_many_are_looked_at_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order that the law refuses for want of margin is free, and would have the whole book looked at."""
+    world = held()
+    for slot in (5, 6):
+        assert world.order(1, BUY, PRICE + slot, 100, slot=slot).status == "resting"
+    given = order(world.now, FIRST + 1, SELL, PRICE, 10**9, slot=9)
+    answers = dict[int, bool]()
+    for most in (3, 2, 1):
+        monkeypatch.setattr(paying, "_MOST_MET", most)
+        answers[most] = order_pays(world.engine, given, 1_000, world.now, CANCEL_MAKER)
+    # Who may be behind them is not known: it is no order that meets nobody.
+    assert answers == {3: True, 2: False, 1: False}
+    assert order_pays(world.engine, msgspec.structs.replace(given, limit_price=PRICE + 9), 1_000, world.now)
 
 
 def read_of(world: World, operation: bytes) -> SignedOperation:

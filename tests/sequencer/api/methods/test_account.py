@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from prover.stf import constants
+from sequencer.api.methods import accounts
 from sequencer.api.rpc.errors import CallError
 from sequencer.schema.params import MOST_BETAS, ContributionOf
 from sequencer.schema.values import decode_value
-from tests.sequencer.desk import Desk
+from tests.sequencer.desk import RELEASED, Desk
 from tests.sequencer.node_world import (
     BUY,
     DOLLAR,
@@ -274,6 +275,32 @@ async def test_what_cannot_be_previewed_is_refused(desk: Desk, operation: dict[s
     with pytest.raises(CallError) as refused:
         await preview(desk, **operation)
     assert refused.value.error.name == name
+
+
+async def test_a_preview_costs_a_token_for_each_order_that_it_meets_and_no_more_than_its_bound(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is decided as a fill is, and nobody pays fees for it: a deep book would stop the node for one call."""
+    owed = list[int]()
+    monkeypatch.setattr(RELEASED.session, "owe", owed.append)
+    monkeypatch.setattr(accounts, "MOST_MET", 3)
+    for slot in range(1, 5):
+        await desk.order(0, SELL, PRICE + slot, 300, slot=slot)
+    taken = {"account": FIRST + 1, "market": 0, "side": 0, "limit_price_ticks": PRICE + 9}
+    for lots, met in ((300, 1), (900, 3)):
+        assert (await preview(desk, kind="order", size_lots=lots, **taken))["filled_lots"] == lots
+        assert sum(owed) == met
+        owed.clear()
+    for kept in ({}, {"opened_with_micros": 1_000 * DOLLAR}):
+        with pytest.raises(CallError) as refused:
+            await desk.ask("catenary_preview", operation={"kind": "order", "size_lots": 901, **taken}, **kept)
+        assert (refused.value.error.name, refused.value.data) == ("TOO_LARGE", {"limit": "orders_met", "most": 3})
+        # What was done of it is paid for as well.
+        assert sum(owed) == 3
+        owed.clear()
+    # Nothing is met by what only rests.
+    await preview(desk, kind="order", size_lots=901, **{**taken, "limit_price_ticks": PRICE})
+    assert owed == []
 
 
 async def test_an_unknown_market_is_a_refusal_of_the_law(desk: Desk) -> None:
