@@ -86,11 +86,12 @@ class HandOver:
         try:
             await self._client.eth_call(self._bridge, data, sender=self._signer.address, gas=_HAND_OVER_GAS)
         except L1Reverted as error:
-            # What else the bridge says now ends with what this node posts before it goes.
-            if error.reason == "WAS_LATE":
+            # What is owed, once this node has served it, was served late. What else the bridge says now ends with what
+            # this node posts before it goes.
+            if error.reason in ("WAS_LATE", "WORK_OWED"):
                 raise CannotHandOver(
-                    "an entry of the queue was served late, and who served it keeps the seat for the inclusion time:"
-                    " ask again then"
+                    "an entry of the queue is owed, or was served late: who serves it keeps the seat for the inclusion"
+                    " time behind it. Ask again then"
                 ) from None
 
     async def run(self, bond_id: int) -> HandedOver:
@@ -138,7 +139,7 @@ class HandOver:
                 receipt = await self._client.send(self._signer, self._bridge, data, gas=_HAND_OVER_GAS)
                 return receipt.block_number
             except L1Rejected as error:
-                # WORK_OWED: an entry of the queue came in between, and this node serves it first.
+                # What is WORK_OWED by now ends it below.
                 self._log.warning("seat.kept", error=str(error))
             except L1Error as error:
                 self._log.warning("seat.unheard", error=str(error))

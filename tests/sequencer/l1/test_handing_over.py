@@ -159,23 +159,41 @@ async def test_a_seat_that_changes_hands_while_l1_is_asked_is_handed_over() -> N
             assert await leaving._block_of(2) == (await here.client.newest_block()).number
 
 
-@pytest.mark.parametrize(("word", "is_refused"), [("WAS_LATE", True), ("WORK_OWED", False)])
-async def test_who_was_late_hands_over_later_and_stops_nothing_until_then(word: str, is_refused: bool) -> None:
+@pytest.mark.parametrize(("word", "is_refused"), [("WAS_LATE", True), ("WORK_OWED", True), ("NOT_AHEAD", False)])
+async def test_who_was_late_or_owes_hands_over_later_and_stops_nothing_until_then(word: str, is_refused: bool) -> None:
     async with site() as here:
         await bonded(here)
         leaving = hand_over(here)
-        ask, asked = here.client.eth_call, calls.encode_call("hand_over", 2)
-
-        async def refused(to: bytes, data: bytes, *given: Any, **named: Any) -> bytes:
-            if data == asked:
-                raise L1Reverted(word)
-            return await ask(to, data, *given, **named)
-
-        with patch.object(here.client, "eth_call", refused):
+        with patch.object(here.client, "eth_call", refusing(here, word, behind=0)):
             if is_refused:
                 with pytest.raises(CannotHandOver, match="served late"):
                     await leaving.run(2)
                 assert leaving.reasons == ()
             else:
-                # What is owed it serves before it goes.
+                # What else it says now ends with what is posted before it goes.
                 assert await leaving.check(2) == SUCCESSOR.address
+
+
+async def test_what_is_owed_only_when_all_is_posted_ends_it_and_all_is_taken_again() -> None:
+    """Served, it was served late: nothing would be taken for an hour."""
+    async with site() as here:
+        await bonded(here)
+        leaving = hand_over(here)
+        refused = patch.object(here.client, "eth_call", refusing(here, "WORK_OWED", behind=1))
+        with refused, trio.fail_after(60), pytest.raises(CannotHandOver, match="is owed"):
+            await leaving.run(2)
+        assert leaving.reasons == ()
+
+
+def refusing(here: Any, word: str, behind: int) -> Any:
+    """The client's eth_call, to which the bridge refuses to hand over behind so many times that it was asked."""
+    ask, asked, times = here.client.eth_call, calls.encode_call("hand_over", 2), [behind]
+
+    async def refused(to: bytes, data: bytes, *given: Any, **named: Any) -> bytes:
+        if data == asked:
+            times[0] -= 1
+            if times[0] < 0:
+                raise L1Reverted(word)
+        return await ask(to, data, *given, **named)
+
+    return refused
