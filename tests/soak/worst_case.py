@@ -87,7 +87,12 @@ _LEAVES: Final[dict[tuple[Any, ...], venue.Leaves]] = {}
 
 
 # A forced rescue by E/MM and the funds' money: beyond what they may take, they would pay most of it.
-FORCED: Final = (("liquidation", 970_000, 2**70), ("take-over", 300_000, 2**70), ("beyond the fund", -50_000, 10**12))
+FORCED: Final = (
+    ("liquidation", 970_000, 2**70),
+    ("take-over", 300_000, 2**70),
+    ("beyond the fund", -50_000, 10**12),
+    ("beyond a fund of a dollar", -50_000, 10**6),
+)
 
 
 # What a fund has where debtors are closed: nothing, or more than they lack.

@@ -2,17 +2,17 @@
 // Of each the runtime code without the immutables behind it, and of the bridge the creation code, too.
 export const SHIPPED = {
   "RollupBridge": {
-    "runtimeHash": "0x1ae4f7fb8f9f8096bce052eba258b9dc416f9b5f2cf81ec1caa30b5401acdb59",
+    "runtimeHash": "0x4fe5ad104e7d64f53ee4af7fc5f07ab9c2f4a746071bba0844fcfae8250122fd",
     "runtimeBytes": 23501,
     "immutableBytes": 544,
-    "creationHash": "0x0adefcc55613f91e28d773072f52db130c496b79617503fd4501862269794c13",
+    "creationHash": "0xc9307f952bcb83d96fba45b98b95ebb300a782348115b604b26ac59fa4f25e6a",
     "creationBytes": 27301
   },
   "FraudReferee": {
-    "runtimeHash": "0x555e3b472e49559a2f04d78ebe177ab939c74747d35475ff059fab5b8cf98cac",
+    "runtimeHash": "0x58a5b13d4b6d27bbeafe0f3c66514621bbcc2ac15403e8b4a5d6d3ffa44c82b5",
     "runtimeBytes": 22978,
     "immutableBytes": 128,
-    "creationHash": "0x22935c841842966acbfea6ffb065da38e86211c1343b7726a10bb6d46816aecf",
+    "creationHash": "0xe1b817198766bde03a650fe2e781f0f95817783fb446f05f1a9a3eaef99ef823",
     "creationBytes": 23136
   },
   "Trading": {
