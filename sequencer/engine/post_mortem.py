@@ -115,8 +115,9 @@ class Case:
         # Whoever leaves is paid with the last step: that is no part of what the step cost.
         withdrawn = chunk.view.commitment.withdrawn_total - self._withdrawn
         fee = self._held_by_fund() - self._fund if self.tag == constants.LIQUIDATE else 0
-        # Besides the fee nothing but the quote moves the account's money.
-        quote = _money(row, market) + withdrawn + fee - _money(self._settled, market)
+        # Besides the fee nothing but the quote moves what the account has: what other positions have won or lost may
+        # pay for it or be made good by it, as another cost (PROTOCOL.md 7.4).
+        quote = _money(row) + withdrawn + fee - _money(self._settled)
         price = _price_ticks(quote, closed)
         premium = rescue.premium_of(self._counted, self._settled, market, closed)
         zero_price = _price_ticks(closed * self._counted.price[market] + premium, closed)
@@ -199,8 +200,8 @@ class Case:
         return before.equity + gain, before.initial - freed
 
 
-def _money(account: containers.Account, market: int) -> int:
-    return margin.collateral(account) - encoding.unpack(account.positions[market]).cost
+def _money(account: containers.Account) -> int:
+    return margin.collateral(account) - sum(encoding.unpack(position).cost for position in account.positions)
 
 
 def _price_ticks(quote: int, closed: int) -> int:

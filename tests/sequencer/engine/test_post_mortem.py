@@ -135,6 +135,17 @@ class Ledger:
         if size != closed:
             self.legs[market] = (size - closed, left)
 
+    def paid_by_open(self, fallen: int, prices: list[int]) -> int:
+        """What others have won pays for settled money that has fallen, as another cost; PROTOCOL.md 7.4."""
+        won = {market: size * prices[market] - cost for market, (size, cost) in self.legs.items()}
+        paid = left = max(min(fallen, sum(won.values())), 0)
+        for market, (size, cost) in sorted(self.legs.items()):
+            part = min(left, max(won[market], 0))
+            self.legs[market] = (size, cost + part)
+            left -= part
+        self.money += paid
+        return paid
+
 
 def told(record: PostMortem, when: str) -> tuple[int | None, ...]:
     """Equity, initial, maintenance as a post-mortem has them."""
@@ -336,7 +347,10 @@ def test_a_forced_close_is_judged_and_paid_at_the_worse_prices(
     penalty = record.lots * worse[BTC] // 100
     spare = -premium(ledger, worse, BTC, closed)
     assert (penalty <= spare) == is_whole
+    money = ledger.money
     check(record, ledger, (worse, worse), closed * worse[BTC] - min(penalty, spare))
+    last = list(prices_at(side, moves[-1]))
+    assert bool(ledger.paid_by_open(money - ledger.money, last)) == is_whole
     assert (record.price_ticks == record.zero_price_ticks) == keeps_its_ratio(record) == (not is_whole)
     assert record.one_lot_less_equity_micros is None
     rest(world, ledger)
